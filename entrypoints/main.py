@@ -1,0 +1,77 @@
+"""main: the whole study: register, evaluate, compare, as nested runs under one parent. Finished work is found by content and reused."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import mlflow
+
+from entrypoints.compare import compare_cards, comparison_key
+from entrypoints.evaluate import evaluate
+from entrypoints.options import add_data, add_models, add_quantizers, data_folder, verb_parser
+from entrypoints.verb import recorded, run_verb
+from qbias.benchmarks import BENCHMARKS
+from qbias.evaluator import evaluation_key
+from qbias.models import models_named
+from qbias.protocol import Protocol
+from qbias.quantizers import QUANTIZERS
+from qbias.tables import pick_many
+from registry.evidence import finished_comparison, finished_evaluation
+from registry.versions import VersionCard, register
+
+
+def parser() -> argparse.ArgumentParser:
+    """The verb's parameters."""
+    parser = verb_parser("main", __doc__ or "")
+    add_models(parser, "toyworld")
+    add_quantizers(parser)
+    add_data(parser)
+    return parser
+
+
+def work(options: argparse.Namespace) -> str:
+    """Check every parameter, then run the three steps."""
+    rows = models_named(options.models)
+    quantizers = pick_many(QUANTIZERS, options.quantizers, what="quantizer")
+    data, protocol = data_folder(options.data), Protocol(limit=options.limit)
+    cards: list[VersionCard] = []
+    for number, row in enumerate(rows, start=1):
+        say(f"register [{number}/{len(rows)}] {row.name}")
+        cards += register(row, quantizers, report=say)
+    run_ids = [evaluated(card, f"[{number}/{len(cards)}]", data, protocol) for number, card in enumerate(cards, start=1)]
+    return compared(cards, run_ids)
+
+
+def evaluated(card: VersionCard, place: str, data: Path, protocol: Protocol) -> str:
+    """The id of this version's finished evaluation: an earlier one of the same content, or a new nested run."""
+    names = list(BENCHMARKS)
+    key = evaluation_key(card.content, names, data, protocol)
+    if found := finished_evaluation(key):
+        say(f"evaluate {place} {card.name} {card.quantizer}: nothing changed, run {found} stands")
+        return found
+    return nested("evaluate", f"evaluate {card.name} {card.quantizer}", place, lambda: evaluate(card.uri, names, data, protocol, card=card))
+
+
+def compared(cards: Sequence[VersionCard], run_ids: Sequence[str]) -> str:
+    """The comparison of these evaluations: an earlier one, or a new nested run."""
+    if found := finished_comparison(comparison_key(run_ids)):
+        return f"compare: nothing changed, run {found} stands; open report/report.html among its artifacts"
+    run_id = nested("compare", "compare", "", lambda: compare_cards(cards))
+    return f"study finished; comparison run {run_id}; see it with 'make ui' or 'mlflow ui'"
+
+
+def nested(verb: str, name: str, place: str, step: Callable[[], str]) -> str:
+    """Run one step as a child of the active run and return its run id."""
+    with mlflow.start_run(run_name=name, nested=True) as run:
+        say(f"{verb} {place} {recorded(verb, step)}".replace("  ", " "))
+    return str(run.info.run_id)
+
+
+def say(line: str) -> None:
+    """One line of progress, at once."""
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(run_verb("main", parser(), work))

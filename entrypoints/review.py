@@ -1,0 +1,31 @@
+"""review: a named person's recorded decision on a candidate's evidence."""
+
+import argparse
+import sys
+
+from entrypoints.options import verb_parser
+from entrypoints.verb import run_verb
+from registry.policy import load_policy
+from registry.review import review
+from registry.versions import version_card
+
+
+def parser() -> argparse.ArgumentParser:
+    """The verb's parameters."""
+    parser = verb_parser("review", __doc__ or "")
+    parser.add_argument("--model", required=True, help="the candidate: models:/name/version")
+    parser.add_argument("--decision", required=True, help="approve or reject")
+    parser.add_argument("--reviewer", required=True, help="who decides: a person's name, recorded with the decision")
+    parser.add_argument("--reason", required=True, help="why, in the reviewer's words")
+    return parser
+
+
+def work(options: argparse.Namespace) -> str:
+    """Record the decision on the active run."""
+    card = version_card(options.model)
+    result = review(card, decision=options.decision, reviewer=options.reviewer, reason=options.reason, policy=load_policy())
+    return str(result)
+
+
+if __name__ == "__main__":
+    sys.exit(run_verb("review", parser(), work))

@@ -1,0 +1,92 @@
+"""The frame around every verb: one MLflow run, one readable message when it fails, exit code 0 or 1."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import mlflow
+
+from qbias.environment import stale_metadata, thread_limit
+
+PROJECT = Path(__file__).resolve().parent.parent
+ERROR_TAG = "qbias.error"
+ERROR_TAG_LIMIT = 8000
+INTERRUPTED = "interrupted; what had finished is kept, and the same command goes on from there"
+
+
+def run_verb(verb: str, parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], str]) -> int:
+    """Run `work` inside one MLflow run and return the process's exit code.
+
+    Parameters
+    ----------
+    verb : name of the verb; it becomes the run's name and its tag `qbias.verb`.
+    parser : the verb's parameters.
+    work : does everything; the sentence that it returns is printed last.
+
+    Returns
+    -------
+    0, or 1 after any error or Ctrl-C: the run is then FAILED, its tag `qbias.error` holds the message and its artifact
+    `error/traceback.txt` the traceback.
+    """
+    options = parser.parse_args()
+    _quiet_libraries()
+    signal.signal(signal.SIGTERM, _interrupt)
+    if stale := stale_metadata(PROJECT):
+        print(f"warning: {stale}", file=sys.stderr)
+    try:
+        with mlflow.start_run(run_name=None if "MLFLOW_RUN_ID" in os.environ else verb):
+            print(recorded(verb, lambda: work(options)))
+    except KeyboardInterrupt:
+        print(f"{verb}: {INTERRUPTED}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        print(f"{verb}: error: {message_of(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def recorded(verb: str, work: Callable[[], str]) -> str:
+    """`work()` within the active run; what goes wrong is written to the run before it is raised again."""
+    mlflow.set_tag("qbias.verb", verb)
+    try:
+        return work()
+    except (Exception, KeyboardInterrupt) as error:
+        # A second Ctrl-C must not lose the record of the first.
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, signal.SIG_IGN)
+        message = INTERRUPTED if isinstance(error, KeyboardInterrupt) else message_of(error)
+        mlflow.set_tag(ERROR_TAG, message[:ERROR_TAG_LIMIT])
+        mlflow.log_text(traceback.format_exc(), "error/traceback.txt")
+        raise
+
+
+def message_of(error: BaseException) -> str:
+    """The error in words; a library's error also says which kind it is."""
+    text = str(error).strip()
+    return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """`mlflow run` passes Ctrl-C on as SIGTERM: treat both alike."""
+    raise KeyboardInterrupt
+
+
+def _quiet_libraries() -> None:
+    """Keep the terminal for what the user asked: libraries' notices of routine events are not shown."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    warnings.filterwarnings("ignore")
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    if limit := thread_limit():
+        import torch
+
+        torch.set_num_threads(limit)

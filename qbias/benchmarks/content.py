@@ -1,0 +1,137 @@
+"""What a dataset is made of: image files inside its folder, an order that is its own, and digests over all of it."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from qbias.benchmarks.problems import Problems
+from qbias.digests import file_digest, json_digest
+from qbias.records import Dataset, Kind
+
+HASHERS = 8
+LEAVES = "image paths are relative to the dataset's folder and stay inside it: no '..', no absolute path, no link that leads out"
+
+
+def canonical_order(ids: Iterable[str]) -> NDArray[np.intp]:
+    """Row numbers in the order of the sha256 of each id: which images share a batch, and which a limit keeps."""
+    keys = [hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest() for name in ids]
+    return np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.intp)
+
+
+def check_images(root: Path, paths: Sequence[str], places: Sequence[str], problems: Problems) -> None:
+    """Add a problem for each image path that leaves `root` or at which there is no file.
+
+    Parameters
+    ----------
+    root : the dataset's folder (it may itself be a link; what is inside it may not lead out).
+    paths : image paths relative to `root`, POSIX form.
+    places : where each path was found, for the message ("line 7").
+    problems : where offenders are added.
+    """
+    real_root = os.path.realpath(root)
+    parents: dict[PurePosixPath, bool] = {}
+    for path, place in zip(paths, places, strict=True):
+        pure = PurePosixPath(path)
+        if not _plain(path, pure):
+            problems.add(place, f"image path {path!r} leaves {root}", LEAVES)
+            continue
+        if pure.parent not in parents:
+            parents[pure.parent] = _inside(real_root, root / pure.parent)
+        _check_file(root / pure, parents[pure.parent], real_root, place, problems)
+
+
+def _plain(path: str, pure: PurePosixPath) -> bool:
+    return bool(path) and not pure.is_absolute() and ".." not in pure.parts and "\\" not in path and "\0" not in path
+
+
+def _inside(real_root: str, path: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(real_root)
+
+
+def _check_file(file: Path, parent_inside: bool, real_root: str, place: str, problems: Problems) -> None:
+    """One `lstat` per image: only links need the slow look at where they lead."""
+    try:
+        mode = os.lstat(file).st_mode
+        inside = parent_inside and (not stat.S_ISLNK(mode) or _inside(real_root, file))
+        there = stat.S_ISREG(mode) or file.is_file()
+    except (OSError, ValueError):
+        inside, there = parent_inside, False
+    if not inside:
+        problems.add(place, f"image path {str(file)!r} leads out of the dataset's folder through a link", LEAVES)
+    elif not there:
+        problems.add(place, f"there is no image {str(file)!r}", "complete the image folder, or take the row out")
+
+
+def finished(dataset: Dataset, *, limit: int | None) -> Dataset:
+    """The dataset cut to its limit, with its digests."""
+    cut = dataset if limit is None or limit >= len(dataset.images) else _limited(dataset, limit)
+    return Dataset(
+        benchmark=cut.benchmark,
+        kind=cut.kind,
+        root=cut.root,
+        images=cut.images,
+        texts=cut.texts,
+        facts=cut.facts,
+        digest=_content_digest(cut),
+        prompts_sha256=json_digest(list(cut.texts["text"])),
+    )
+
+
+def _limited(dataset: Dataset, limit: int) -> Dataset:
+    """The first `limit` images in canonical order, in the dataset's own order; a caption stays with its image."""
+    kept = np.sort(canonical_order(dataset.images["id"])[:limit])
+    images, texts = dataset.images.iloc[kept].reset_index(drop=True), dataset.texts
+    if dataset.kind == "retrieval":
+        new_row = {int(old): new for new, old in enumerate(kept)}
+        texts = texts[texts["image"].isin(list(new_row))].reset_index(drop=True)
+        texts = texts.assign(image=texts["image"].map(new_row).astype("int64"))
+    return Dataset(dataset.benchmark, dataset.kind, dataset.root, images, texts, dataset.facts, "", "")
+
+
+def _content_digest(dataset: Dataset) -> str:
+    """sha256 over the rows (labels, groups, which text belongs to what) and every image file's bytes; not over the texts."""
+    rows: dict[str, Any] = {str(name): column.tolist() for name, column in dataset.images.items()}
+    links: dict[str, Any] = {str(name): column.tolist() for name, column in dataset.texts.items() if name != "text"}
+    return json_digest({"images": rows, "texts": links, "files": _file_digests(dataset.root, rows["path"])})
+
+
+def _file_digests(root: Path, paths: Sequence[str]) -> list[str]:
+    """Reading and hashing both let go of the interpreter lock, so threads help."""
+    try:
+        with ThreadPoolExecutor(HASHERS) as pool:
+            return list(pool.map(lambda path: file_digest(root / path), paths))
+    except OSError as error:
+        raise ValueError(f"{error.filename}: cannot be read ({error.strerror}); check the file's permissions") from None
+
+
+def unfinished(
+    benchmark: str, kind: Kind, root: Path, images: Mapping[str, Any], texts: Mapping[str, Any], facts: Mapping[str, Any]
+) -> Dataset:
+    """A loader's result before its limit and digests, which `finished` adds."""
+    return Dataset(benchmark, kind, root, pd.DataFrame(dict(images)), pd.DataFrame(dict(texts)), facts, "", "")
+
+
+def class_texts(classes: Sequence[str], templates: Sequence[str]) -> dict[str, list[Any]]:
+    """Every class in every template, `{}` standing for the class: row = class * templates + template."""
+    count = len(templates)
+    return {
+        "text": [template.replace("{}", name) for name in classes for template in templates],
+        "class": [number for number in range(len(classes)) for _ in range(count)],
+        "template": list(range(count)) * len(classes),
+    }
+
+
+def first_difference(here: Mapping[str, int], published: Mapping[str, int]) -> str | None:
+    """The first published count that the files do not have, in words; None where all agree."""
+    for name, count in published.items():
+        if here.get(name, 0) != count:
+            return f"{name}: {here.get(name, 0):,} here, {count:,} published"
+    return None

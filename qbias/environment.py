@@ -1,0 +1,70 @@
+"""What the numbers were made with: CPU capability, quantized engine, threads and library versions.
+
+Integer kernels and float summation order differ between CPU instruction levels (protocol), so these facts are logged with every
+run, are part of cache keys, and are compared when two runs are paired.
+"""
+
+import os
+import re
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+LIBRARIES = (
+    "torch", "torchvision", "transformers", "tokenizers", "bitsandbytes", "onnxruntime", "onnx", "optimum-onnx", "numpy", "pillow",
+)  # fmt: skip
+
+
+def library_version(name: str) -> str:
+    """The installed version, without a local part such as `+cpu`; `absent` where it is not installed."""
+    try:
+        return version(name).partition("+")[0]
+    except PackageNotFoundError:
+        return "absent"
+
+
+def machine_facts() -> dict[str, str]:
+    """CPU capability, quantized engine, threads and versions of the libraries that can change a number."""
+    import torch
+
+    facts = {
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        # bitsandbytes multiplies NF4 in bfloat16 where the CPU can, which the capability's name does not say.
+        "cpu_bfloat16": str(torch.cpu._is_avx512_bf16_supported()),
+        "quantized_engine": torch.backends.quantized.engine,
+        "threads": str(torch.get_num_threads()),
+    }
+    return facts | {name: library_version(name) for name in LIBRARIES}
+
+
+def stale_metadata(project: Path) -> str | None:
+    """How the installed qbias differs from the checkout at `project`, in one sentence; None when they agree.
+
+    MLflow reuses an environment as long as conda.yaml stays the same, so an environment can be older than the checkout.
+    """
+    import tomllib
+
+    file = project / "pyproject.toml"
+    if not file.is_file():
+        return None
+    declared = tomllib.loads(file.read_text())["project"]
+    try:
+        installed, needed = version("qbias"), requires("qbias") or []
+    except PackageNotFoundError:
+        return "qbias is not installed in this environment, so MLflow cannot find its evaluator: run 'pip install .' in the project"
+    if installed != declared["version"]:
+        return f"qbias {installed} is installed, the checkout is {declared['version']}: run 'pip install .' in the project"
+    missing = set(map(_squeeze, declared["dependencies"])) ^ {_squeeze(row) for row in needed if "extra ==" not in row}
+    if missing:
+        return f"the installed qbias has other dependencies than the checkout ({', '.join(sorted(missing))}): run 'pip install .'"
+    return None
+
+
+def _squeeze(requirement: str) -> str:
+    """A requirement in one spelling: `Foo_Bar == 1.*` and `foo-bar==1.*` are the same."""
+    return re.sub(r"[_.](?=[a-z])", "-", re.sub(r"\s+", "", requirement).lower())
+
+
+def thread_limit() -> int | None:
+    """`QBIAS_THREADS` as a number, for runs that must not take every core."""
+    value = os.environ.get("QBIAS_THREADS")
+    return int(value) if value else None

@@ -1,0 +1,37 @@
+"""The measurements, as plain functions of arrays (numpy only): no files, no models, no missing values returned as numbers.
+
+Tie rule everywhere: the lower index comes first (a stable sort of descending scores), so both sides of a pair break ties the same way.
+"""
+
+from qbias.metrics.classification import GroupRecalls, accuracy, group_recalls, hits, recall_per_class, top_k_indices, worst_group_accuracy
+from qbias.metrics.disparity import RecallGaps, macro_gap, max_disparity, min_disparity, recall_gaps
+from qbias.metrics.groups import intersection, members, values
+from qbias.metrics.retrieval import image_ranks, recall_at_k, text_ranks
+from qbias.metrics.skew import Skews, max_skew, min_skew, ndkl, skews, top_images
+
+__all__ = [
+    "GroupRecalls",
+    "RecallGaps",
+    "Skews",
+    "accuracy",
+    "group_recalls",
+    "hits",
+    "image_ranks",
+    "intersection",
+    "macro_gap",
+    "max_disparity",
+    "max_skew",
+    "members",
+    "min_disparity",
+    "min_skew",
+    "ndkl",
+    "recall_at_k",
+    "recall_gaps",
+    "recall_per_class",
+    "skews",
+    "text_ranks",
+    "top_images",
+    "top_k_indices",
+    "values",
+    "worst_group_accuracy",
+]

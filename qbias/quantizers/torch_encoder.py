@@ -1,0 +1,174 @@
+"""What every row shares: tokenizer, normalisation, unit rows, coverage, and the Encoder of a transformers CLIPModel.
+
+Texts are padded to the context length and no padding mask is passed: attention is causal, so the end token, from which a text's
+embedding is read, never sees the padding. This is how the models were trained.
+Shapes: N rows in the batch, R resolution, D embedding width, T token context.
+"""
+
+import json
+from collections.abc import Collection, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qbias.encoder import Pixels, Preprocessing, Rows
+from qbias.quantizers.artifact import CONFIG, Card, Coverage
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Tokenizer:
+    """Texts -> (N, T) token numbers, padded and cut to the context length."""
+
+    def __init__(self, folder: Path, context: int) -> None:
+        """Read the tokenizer files of a model folder."""
+        from transformers import CLIPTokenizerFast
+
+        self._tokenizer = CLIPTokenizerFast.from_pretrained(folder, local_files_only=True)
+        self._context = context
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Token numbers of `texts`, a row each; the end token is kept when a text is cut."""
+        wrong = [number for number, text in enumerate(texts) if not isinstance(text, str)]
+        if wrong:
+            raise ValueError(f"text {wrong[0]} is {texts[wrong[0]]!r}, not a string")
+        rows = self._tokenizer(list(texts), padding="max_length", max_length=self._context, truncation=True)["input_ids"]
+        return np.asarray(rows, dtype=np.int64).reshape(len(texts), self._context)
+
+
+class TorchEncoder:
+    """The Encoder of a transformers CLIPModel, whatever its linear layers have become."""
+
+    def __init__(self, model: Any, folder: Path, card: Card) -> None:
+        """Take a loaded model and the folder it came from."""
+        self._model = model.eval()
+        self._tokenizer = Tokenizer(folder, card.context_length)
+        self.preprocessing = card.preprocessing
+        self.width = int(model.config.projection_dim)
+
+    def images(self, pixel_NRR3: Pixels) -> Rows:
+        """(N, R, R, 3) uint8 pixels, resized and cropped -> (N, D) float32 rows of length 1."""
+        import torch
+
+        if not len(check_pixels(pixel_NRR3, self.preprocessing)):
+            return np.empty((0, self.width), np.float32)
+        with torch.inference_mode():
+            return unit_rows(self._model.get_image_features(pixel_values=normalised(pixel_NRR3, self.preprocessing)))
+
+    def texts(self, texts: Sequence[str]) -> Rows:
+        """N texts, padded to the context length T -> (N, D) float32 rows of length 1."""
+        import torch
+
+        if not len(texts):
+            return np.empty((0, self.width), np.float32)
+        with torch.inference_mode():
+            return unit_rows(self._model.get_text_features(input_ids=torch.from_numpy(self._tokenizer(texts))))
+
+
+def check_pixels(pixel_NRR3: Pixels, preprocessing: Preprocessing) -> Pixels:
+    """The pixels themselves, or a ValueError that says which shape is expected."""
+    side = preprocessing.resolution
+    if pixel_NRR3.dtype != np.uint8 or pixel_NRR3.shape[1:] != (side, side, 3):
+        raise ValueError(
+            f"pixels are {pixel_NRR3.dtype} {pixel_NRR3.shape}, the model takes uint8 (N, {side}, {side}, 3): "
+            "use qbias.preprocess.crop with the model's resolution"
+        )
+    return pixel_NRR3
+
+
+def normalised(pixel_NRR3: Pixels, preprocessing: Preprocessing) -> "torch.Tensor":
+    """(x / 255 - mean) / std as (N, 3, R, R) float32, bit-equal to torchvision's ToTensor and Normalize."""
+    import torch
+
+    mean, std = (torch.tensor(three).view(1, 3, 1, 1) for three in (preprocessing.mean, preprocessing.std))
+    pixels = torch.from_numpy(np.ascontiguousarray(pixel_NRR3)).permute(0, 3, 1, 2).contiguous()
+    return pixels.to(torch.float32).div_(255).sub_(mean).div_(std)
+
+
+def unit_rows(feature_ND: "torch.Tensor") -> Rows:
+    """Rows divided by their length.
+
+    Raises
+    ------
+    ValueError
+        If a row is not finite or has no direction: nothing can be measured with it.
+    """
+    import torch
+
+    rows = feature_ND.to(torch.float32)
+    rows = rows / rows.norm(dim=-1, keepdim=True)
+    broken = int((~torch.isfinite(rows).all(dim=-1)).sum())
+    if broken:
+        raise ValueError(f"{broken} of {len(rows)} embeddings are not finite: this model does not work at this precision")
+    found: Rows = rows.numpy()
+    return found
+
+
+def load_clip(folder: Path, **options: Any) -> Any:
+    """The CLIPModel of a local folder in float32, whatever precision its file stores; `options` go to transformers."""
+    import torch
+    from transformers import CLIPModel
+
+    return CLIPModel.from_pretrained(
+        folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, attn_implementation="sdpa", **options
+    )
+
+
+def empty_clip(folder: Path) -> Any:
+    """The CLIPModel that a folder's config.json describes, without weights: names and shapes only."""
+    import torch
+    from transformers import CLIPConfig, CLIPModel
+
+    config = CLIPConfig.from_pretrained(folder, local_files_only=True)
+    with torch.device("meta"):
+        return CLIPModel(config)
+
+
+def clip_coverage(baseline: Path, quantized: Collection[str]) -> Coverage:
+    """Coverage of a CLIPModel whose linear layers named `quantized` were replaced."""
+    import torch
+
+    model = empty_clip(baseline)
+    linears = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    assert set(quantized) <= linears.keys(), "a quantized layer that the baseline lacks"
+    return Coverage(
+        quantized=len(quantized),
+        total=len(linears),
+        parameters_quantized=sum(linears[name].weight.numel() for name in quantized),
+        parameters_total=sum(parameter.numel() for parameter in model.parameters()),
+        kept_float=tuple(name for name in linears if name not in quantized),
+    )
+
+
+def context_length(folder: Path) -> int:
+    """T of a model folder: the number of text positions."""
+    text: dict[str, Any] = json.loads((folder / CONFIG).read_text()).get("text_config", {})
+    return int(text.get("max_position_embeddings", 77))
+
+
+def write_tokenizer(baseline: Path, out: Path) -> None:
+    """Write the baseline's tokenizer to `out` in its fast form."""
+    from transformers import CLIPTokenizerFast
+
+    CLIPTokenizerFast.from_pretrained(baseline, local_files_only=True).save_pretrained(out)
+
+
+def installed_versions(packages: Collection[str]) -> dict[str, str]:
+    """Version of each distribution, without a local part such as `+cpu`.
+
+    Raises
+    ------
+    ValueError
+        If one is not installed: the quantizer cannot run here.
+    """
+    versions = {}
+    for name in packages:
+        try:
+            versions[name] = version(name).partition("+")[0]
+        except PackageNotFoundError:
+            raise ValueError(f"{name} is not installed: pip install {name}") from None
+    return versions

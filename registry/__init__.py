@@ -1,0 +1,1 @@
+"""All that touches the MLflow Model Registry: versions, evidence, gate, review, promotion. Imports qbias, never the reverse."""

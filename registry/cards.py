@@ -1,0 +1,163 @@
+"""Cards: a version of a registered model as the rest of the project sees it, found by URI or listed.
+
+A version's own number is unknown until MLflow has created it, so a baseline carries the tag `qbias.baseline_version` = "self"; its card
+gives the number. Everything else reads cards, never tags.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+
+from qbias.tables import pick
+
+SELF = "self"
+PREFIX = "models:/"
+PAGE = 1000
+
+
+@dataclass(frozen=True)
+class VersionCard:
+    """One version of a registered model that this project made.
+
+    Attributes
+    ----------
+    name, version, uri : where it is: `models:/<name>/<version>`. model_id : its logged model.
+    quantizer : row of QUANTIZERS. baseline_version : the version it is to be paired with (its own number for a baseline).
+    weights_sha256 : of the stored weights. content : digest of all that the version was made from.
+    source, size : of the model row.
+    """
+
+    name: str
+    version: str
+    quantizer: str
+    baseline_version: str
+    weights_sha256: str
+    content: str
+    uri: str
+    model_id: str
+    source: str
+    size: str
+
+
+def version_card(uri: str) -> VersionCard:
+    """The card of `models:/name/version` or `models:/name@alias`.
+
+    Raises
+    ------
+    ValueError
+        If the name, version or alias is unknown (the message lists what exists), or the version was not made by `register`.
+    """
+    card = find_card(uri)
+    if card is None:
+        raise ValueError(f"{uri!r} is not a version that 'register' made: give models:/<name>/<version> or models:/<name>@<alias>")
+    return card
+
+
+def find_card(uri: str) -> VersionCard | None:
+    """As `version_card`, but None where the URI is of another form or names a version that is not ours.
+
+    Raises
+    ------
+    ValueError
+        If a name, version or alias is unknown; the message lists what exists.
+    """
+    name, mark, which = _split(uri)
+    if not mark:
+        return None
+    client = MlflowClient()
+    models = {model.name: model for model in _paged(lambda token: client.search_registered_models(max_results=PAGE, page_token=token))}
+    if not models:
+        raise ValueError(f"{uri!r}: no model is registered yet: run the verb 'register' first")
+    aliases: Mapping[str, str] = pick(models, name, what="registered model").aliases
+    versions = {str(version.version): version for version in _versions(name)}
+    if which == "latest" and mark == "/" and versions:
+        which = str(max(map(int, versions)))
+    number = str(aliases[which]) if mark == "@" and which in aliases else which
+    if number not in versions or (mark == "@" and which not in aliases):
+        said = ", ".join(sorted(versions, key=int)) or "none"
+        named = ", ".join(f"@{alias} (version {version})" for alias, version in sorted(aliases.items())) or "none"
+        raise ValueError(f"{uri!r} does not exist; versions of {name}: {said}; aliases: {named}")
+    return card_of(versions[number]) if _is_ours(versions[number]) else None
+
+
+def version_cards(*, models: Sequence[str] | None = None, quantizers: Sequence[str] | None = None) -> list[VersionCard]:
+    """Cards of all versions of these models in these precisions (None: all); of identical contents only the newest.
+
+    Ordered by model name, then by version.
+
+    Raises
+    ------
+    ValueError
+        If a model name is unknown; the message lists those that exist.
+    """
+    client = MlflowClient()
+    names = sorted(model.name for model in _paged(lambda token: client.search_registered_models(max_results=PAGE, page_token=token)))
+    known = {name: name for name in names}
+    chosen = names if models is None else [pick(known, name, what="registered model") for name in models]
+    cards = [card for name in chosen for card in cards_of(name)]
+    newest = {(card.name, card.content): card for card in cards}
+    return [card for card in cards if newest[card.name, card.content] is card and (quantizers is None or card.quantizer in quantizers)]
+
+
+def _split(uri: str) -> tuple[str, str, str]:
+    """`models:/name@alias` -> (name, "@", alias), `models:/name/version` -> (name, "/", version), anything else -> ("", "", "")."""
+    rest = uri.removeprefix(PREFIX)
+    if rest == uri:
+        return "", "", ""
+    name, mark, which = rest.partition("/") if "/" in rest else rest.partition("@")
+    return (name, mark, which) if name and which else ("", "", "")
+
+
+def cards_of(name: str) -> Iterator[VersionCard]:
+    """Cards of a registered model's versions that are ours, in the order of their numbers."""
+    for version in sorted(_versions(name), key=lambda version: int(version.version)):
+        if _is_ours(version) and version.status == "READY":
+            yield card_of(version)
+
+
+def _versions(name: str) -> list[ModelVersion]:
+    client = MlflowClient()
+    quoted = name.replace("'", "''")
+    return list(_paged(lambda token: client.search_model_versions(f"name='{quoted}'", max_results=PAGE, page_token=token)))
+
+
+def _paged(search: Callable[[str | None], Any]) -> Iterator[Any]:
+    """All results of one of MLflow's searches, page after page."""
+    token: str | None = None
+    while True:
+        page = search(token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _is_ours(version: ModelVersion) -> bool:
+    return "qbias.content" in version.tags and version.tags.get("qbias.quantizer") is not None
+
+
+def card_of(version: ModelVersion) -> VersionCard:
+    """The card of one of our versions, as MLflow gives it."""
+    number, tags = str(version.version), version.tags
+    baseline = tags.get("qbias.baseline_version", SELF)
+    return VersionCard(
+        name=version.name,
+        version=number,
+        quantizer=tags["qbias.quantizer"],
+        baseline_version=number if baseline == SELF else baseline,
+        weights_sha256=tags.get("qbias.weights_sha256", ""),
+        content=tags["qbias.content"],
+        uri=f"{PREFIX}{version.name}/{number}",
+        model_id=_model_id(version),
+        source=tags.get("qbias.source", ""),
+        size=tags.get("qbias.size", ""),
+    )
+
+
+def _model_id(version: ModelVersion) -> str:
+    """The version's logged model; MLflow's SQL store keeps it only as the version's source, `models:/m-...`."""
+    source = str(version.source or "")
+    return version.model_id or (source.removeprefix(PREFIX) if source.startswith(f"{PREFIX}m-") else "")

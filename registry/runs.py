@@ -1,0 +1,92 @@
+"""Runs, found by what they are (`qbias.kind`) and by content key in whichever active experiment they lie; and their artifacts."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import Run
+
+PAGE = 1000
+"""MLflow's largest page."""
+
+
+def runs_of_kind(kind: str, *, tags: Mapping[str, str] | None = None, finished: bool = True) -> Iterator[Run]:
+    """Runs with the tag `qbias.kind`, and `tags` if given, in all active experiments; newest first.
+
+    Parameters
+    ----------
+    kind : `evaluation`, `comparison`, `review` or `promotion`.
+    tags : further tags by name; values must not hold a quote (they are digests, not free text).
+    finished : only runs with the status FINISHED.
+    """
+    assert not any("'" in value for value in (tags or {}).values()), tags
+    client = MlflowClient()
+    wanted = {"qbias.kind": kind, **(tags or {})}
+    parts = [f"tags.`{name}` = '{value}'" for name, value in wanted.items()]
+    parts += ["attributes.status = 'FINISHED'"] if finished else []
+    experiments, token = _active_experiments(client), None
+    while experiments:
+        page = client.search_runs(
+            experiments,
+            " and ".join(parts),
+            max_results=PAGE,
+            order_by=["attributes.start_time DESC"],
+            page_token=token,
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _active_experiments(client: MlflowClient) -> list[str]:
+    found: list[str] = []
+    token = None
+    while True:
+        page = client.search_experiments(max_results=PAGE, page_token=token)
+        found += [experiment.experiment_id for experiment in page]
+        token = page.token
+        if not token:
+            return found
+
+
+def finished_evaluation(key: str) -> str | None:
+    """Run id of the newest finished evaluation with this `qbias.evaluation_key`; None where there is none."""
+    return _first_run_id("evaluation", {"qbias.evaluation_key": key})
+
+
+def finished_comparison(key: str) -> str | None:
+    """Run id of the newest finished comparison with this `qbias.comparison_key`; None where there is none."""
+    return _first_run_id("comparison", {"qbias.comparison_key": key})
+
+
+def _first_run_id(kind: str, tags: Mapping[str, str]) -> str | None:
+    for run in runs_of_kind(kind, tags=tags):
+        return str(run.info.run_id)
+    return None
+
+
+def local_artifact(run: Run, path: str) -> Path | None:
+    """Where an artifact lies on this machine's disk; None for a store that has to be asked for it."""
+    uri = urlparse(run.info.artifact_uri)
+    return Path(url2pathname(uri.path)) / path if uri.scheme in ("", "file") else None
+
+
+def download(run: Run, path: str, folder: Path) -> Path:
+    """A copy of an artifact below `folder`. Only the run's own: MLflow's `runs:/` would mix in those of its logged models."""
+    return Path(download_artifacts(artifact_uri=f"{run.info.artifact_uri}/{path}", dst_path=str(folder)))
+
+
+@contextmanager
+def artifact(run: Run, path: str) -> Iterator[Path]:
+    """An artifact as it is now, to be read within the block: in place for a local store, else a passing copy."""
+    if here := local_artifact(run, path):
+        yield here
+        return
+    with TemporaryDirectory() as passing:
+        yield download(run, path, Path(passing))

@@ -1,0 +1,143 @@
+"""Versions of registered models: made once per content, whole or not at all.
+
+A version appears in one call to MLflow, with all its tags, after its files are logged; an interrupted registration leaves a failed run
+and no version. Reading versions back is the business of cards.py, whose names can be imported from here too.
+"""
+
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
+
+from qbias.digests import folder_digests, json_digest
+from qbias.environment import library_version
+from qbias.model_rows import ModelRow
+from qbias.pyfunc import ARTIFACT, code_files, signature
+from qbias.quantizers import QUANTIZERS, Coverage, Quantizer, weights_sha256
+from qbias.quantizers.artifact import FORMAT
+from qbias.quantizers.torch_encoder import installed_versions
+from registry.cards import PREFIX, SELF, VersionCard, card_of, cards_of, find_card, version_card, version_cards
+
+__all__ = ["VersionCard", "find_card", "register", "version_card", "version_cards"]
+
+
+def register(row: ModelRow, quantizers: Sequence[Quantizer], *, report: Callable[[str], None] = print) -> list[VersionCard]:
+    """The versions of a model in these precisions, baseline first; what exists with the same content is reused, not made again.
+
+    Parameters
+    ----------
+    row : the model. quantizers : rows of QUANTIZERS; `fp32` is registered whether it is among them or not.
+    report : called with one line per version.
+
+    Returns
+    -------
+    The baseline's card, then one card per other quantizer, in the order given.
+
+    Raises
+    ------
+    ValueError
+        If the model's folder is not a CLIPModel, or a quantizer's library is not installed.
+    """
+    folder = row.folder()
+    files = folder_digests(folder)
+    existing = list(cards_of(row.name))
+    rows = [QUANTIZERS["fp32"], *(quantizer for quantizer in quantizers if quantizer.name != "fp32")]
+    cards: list[VersionCard] = []
+    for quantizer in rows:
+        content = content_digest(files, quantizer)
+        baseline = cards[0].version if cards else SELF
+        found = [card for card in existing if card.content == content and baseline in (card.baseline_version, SELF)]
+        card = found[-1] if found else _make(row, folder, quantizer, content, baseline)
+        report(f"{row.name} {quantizer.name}: {'unchanged, ' if found else 'registered as '}version {card.version}")
+        cards.append(card)
+    return cards
+
+
+def content_digest(files: Mapping[str, str], quantizer: Quantizer) -> str:
+    """Digest of all that a version is made from: baseline files, quantizer, settings, library versions, artifact format."""
+    libraries = installed_versions(quantizer.packages)
+    return json_digest([dict(files), quantizer.name, dict(quantizer.settings), libraries, FORMAT])
+
+
+def _make(row: ModelRow, folder: Path, quantizer: Quantizer, content: str, baseline: str) -> VersionCard:
+    """Quantize, log, and only then create the version."""
+    run_tags = {"qbias.kind": "registration", "qbias.model": row.name, "qbias.quantizer": quantizer.name}
+    with (
+        tempfile.TemporaryDirectory(prefix="qbias-") as scratch,
+        mlflow.start_run(run_name=f"register {row.name} {quantizer.name}", nested=True, tags=run_tags) as run,
+    ):
+        saved = Path(scratch) / ARTIFACT
+        coverage = quantizer.save(folder, saved)
+        tags = {
+            "qbias.quantizer": quantizer.name,
+            "qbias.baseline_version": baseline,
+            "qbias.weights_sha256": weights_sha256(saved),
+            "qbias.content": content,
+            "qbias.source": row.source,
+            "qbias.size": row.size,
+        }
+        model_id = _logged(saved, quantizer, Path(scratch), tags)
+        mlflow.log_metrics(_metrics(saved, coverage), model_id=model_id)
+        mlflow.log_dict({"settings": dict(quantizer.settings), "coverage": asdict(coverage)}, "quantization.json")
+        return _created(row, run.info.run_id, model_id, tags)
+
+
+def _logged(saved: Path, quantizer: Quantizer, scratch: Path, tags: Mapping[str, str]) -> str:
+    """Log the folder as an MLflow model of the active run; the id of the logged model."""
+    code = scratch / "code"
+    for name, file in code_files().items():
+        (code / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, code / name)
+    width = int(json.loads((saved / "config.json").read_text())["projection_dim"])
+    with warnings.catch_warnings():
+        # An example would make MLflow load and run every model once more; the signature is stated and tested.
+        warnings.filterwarnings("ignore", message=".*An input example was not provided")
+        info = mlflow.pyfunc.log_model(
+            name=ARTIFACT,
+            python_model=str(code / "qbias" / "pyfunc.py"),
+            artifacts={ARTIFACT: str(saved)},
+            code_paths=[str(code / "qbias")],
+            pip_requirements=pip_requirements(quantizer),
+            signature=signature(width),
+            tags={name: value for name, value in tags.items() if name != "qbias.baseline_version"},
+        )
+    return str(info.model_id)
+
+
+def pip_requirements(quantizer: Quantizer) -> list[str]:
+    """What a version needs where it is served, at the versions it was made with; never this project itself."""
+    pinned = {"mlflow": library_version("mlflow"), "pandas": library_version("pandas")} | installed_versions(quantizer.packages)
+    return [f"{name}=={version}" for name, version in pinned.items()]
+
+
+def _metrics(saved: Path, coverage: Coverage) -> dict[str, float]:
+    weights = [file for kind in ("*.safetensors", "*.onnx") for file in saved.glob(kind)]
+    return {
+        "model/bytes": float(sum(file.stat().st_size for file in weights)),
+        "model/linears": float(coverage.total),
+        "model/linears_quantized": float(coverage.quantized),
+        "model/parameters": float(coverage.parameters_total),
+        "model/parameters_covered": float(coverage.parameters_quantized),
+    }
+
+
+def _created(row: ModelRow, run_id: str, model_id: str, tags: Mapping[str, str]) -> VersionCard:
+    """Create the version with all its tags in one call; then the logged model's link back to it, which only the UI reads."""
+    client = MlflowClient()
+    try:
+        client.create_registered_model(row.name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    version = client.create_model_version(row.name, f"{PREFIX}{model_id}", run_id, tags=dict(tags), model_id=model_id)
+    link = json.dumps([{"name": row.name, "version": version.version}])
+    client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: link})
+    return card_of(version)

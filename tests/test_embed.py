@@ -1,0 +1,125 @@
+import hashlib
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from qbias.benchmarks.content import canonical_order
+from qbias.embed import batches, embed_images, embed_texts, pixels, stored_embeddings
+from qbias.encoder import Preprocessing
+from qbias.records import Dataset
+
+
+class Recorder:
+    """An encoder that embeds an image as its mean grey and its place in the batch, and remembers what stood together."""
+
+    preprocessing = Preprocessing(8, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    width = 2
+
+    def __init__(self):
+        self.batches = []
+
+    def images(self, pixel_NRR3):
+        grey = pixel_NRR3.reshape(len(pixel_NRR3), -1).mean(axis=1)
+        self.batches.append([round(value) for value in grey])
+        return np.stack([grey, np.arange(len(grey))], axis=1).astype(np.float32)
+
+    def texts(self, texts):
+        self.batches.append(list(texts))
+        return np.array([[len(text), 0] for text in texts], dtype=np.float32)
+
+
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    monkeypatch.setenv("QBIAS_CACHE", str(tmp_path / "cache"))
+    root = tmp_path / "images"
+    root.mkdir()
+    names = [f"{number}.png" for number in range(10)]
+    for number, name in enumerate(names):
+        Image.new("RGB", (12, 9), (number, number, number)).save(root / name)
+    images = pd.DataFrame({"id": names, "path": names})
+    return Dataset("drawn", "retrieval", root, images, pd.DataFrame({"text": []}), {}, "digest-one", "prompts")
+
+
+def test_canonical_order_is_the_order_of_the_ids_sha256():
+    ids = ["c", "a", "b"]
+    expected = sorted(range(3), key=lambda row: hashlib.sha256(ids[row].encode()).hexdigest())
+    assert canonical_order(ids).tolist() == expected
+
+
+def test_batches_cover_every_row_once():
+    assert [list(range(7))[some] for some in batches(7, 3)] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert list(batches(0, 3)) == []
+
+
+def test_what_stands_together_does_not_depend_on_the_datasets_order(drawn):
+    pixel_NRR3, ids = pixels(drawn, 8), list(drawn.images["id"])
+    forwards, backwards = Recorder(), Recorder()
+    embed_images(forwards, pixel_NRR3, ids, batch_size=4, advance=lambda n: None)
+    embed_images(backwards, pixel_NRR3[::-1], ids[::-1], batch_size=4, advance=lambda n: None)
+    assert forwards.batches == backwards.batches
+    assert [len(rows) for rows in forwards.batches] == [4, 4, 2]
+
+
+def test_rows_return_in_the_datasets_order(drawn):
+    done: list[int] = []
+    rows = embed_images(Recorder(), pixels(drawn, 8), list(drawn.images["id"]), batch_size=4, advance=done.append)
+    assert rows[:, 0].tolist() == list(range(10))
+    assert sum(done) == 10
+
+
+def test_texts_keep_the_lists_order_in_batches():
+    recorder = Recorder()
+    assert embed_texts(recorder, ["a", "bb", "ccc"], batch_size=2)[:, 0].tolist() == [1, 2, 3]
+    assert recorder.batches == [["a", "bb"], ["ccc"]]
+
+
+def test_images_are_decoded_once(drawn):
+    first = np.array(pixels(drawn, 8))
+    for file in drawn.root.iterdir():
+        file.unlink()
+    assert np.array_equal(pixels(drawn, 8), first)
+
+
+def test_every_bad_image_is_named_and_nothing_is_kept(drawn):
+    for name in ("3.png", "7.png"):
+        (drawn.root / name).write_bytes(b"no image")
+    with pytest.raises(ValueError, match="2 of 10 images cannot be decoded") as caught:
+        pixels(drawn, 8)
+    assert "3.png" in str(caught.value)
+    assert "7.png" in str(caught.value)
+    assert [path for path in Path(drawn.root.parent / "cache").rglob("*") if path.is_file()] == []
+
+
+def test_embeddings_are_computed_once_per_content_and_again_when_cut_short(drawn):
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return np.eye(3, dtype=np.float32)
+
+    for facts in ({"weights": "a"}, {"weights": "a"}, {"weights": "b"}):
+        assert np.array_equal(stored_embeddings("images", facts, compute), np.eye(3))
+    assert len(calls) == 2
+    for file in (drawn.root.parent / "cache").rglob("*.npy"):
+        file.write_bytes(file.read_bytes()[:40])
+    assert np.array_equal(stored_embeddings("images", {"weights": "a"}, compute), np.eye(3))
+    assert len(calls) == 3
+
+
+def test_two_threads_storing_the_same_embeddings_leave_whole_files(drawn):
+    start = threading.Barrier(2)
+
+    def compute():
+        start.wait()
+        return np.full((1000, 8), 7, dtype=np.float32)
+
+    threads = [threading.Thread(target=stored_embeddings, args=("texts", {"weights": "a"}, compute)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert np.array_equal(stored_embeddings("texts", {"weights": "a"}, lambda: np.zeros((1, 1))), np.full((1000, 8), 7))

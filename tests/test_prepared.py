@@ -1,0 +1,39 @@
+"""What metrics share is computed once, and right."""
+
+import numpy as np
+
+from qbias.metrics import members, recall_gaps
+from qbias.prepared import Prepared
+from tests.made import made_outcomes
+
+
+def test_gaps_count_a_person_under_each_class() -> None:
+    outcomes = made_outcomes("classification")
+    prepared, images = Prepared(outcomes), outcomes.frames["images"]
+    both = images["label2"] >= 0
+    label = np.concatenate([images["label"], images["label2"][both]])
+    gender = np.concatenate([images["gender"], images["gender"][both]]).astype(object)
+    second_hit = images["top_1"][both] == images["label2"][both]
+    hit = np.concatenate([images["hit_at_1"], second_hit])
+    expected = recall_gaps(label, hit, members(gender, "masc"), members(gender, "fem"), classes=8, min_per_group=5)
+    assert np.array_equal(prepared.gaps["gender_mf", 1].gap_C, expected.gap_C)
+    assert set(prepared.gaps) == {(pair, k) for pair in ("gender_mf", "skin_ld") for k in (1, 5)}
+    assert prepared.gaps is prepared.gaps
+
+
+def test_skews_leave_out_images_without_the_attribute() -> None:
+    outcomes = made_outcomes("skew")
+    prepared, images = Prepared(outcomes), outcomes.frames["images"]
+    found = prepared.skews("mood")
+    assert found.groups == ("calm", "lively")
+    assert (found.count_PG.sum(axis=1) == 30).all()
+    annotated = images[images["mood"] != ""]
+    assert found.desired_G.tolist() == [(annotated["mood"] == name).mean() for name in found.groups]
+    top = annotated["score_3"].nlargest(30).index
+    assert found.count_PG[3].tolist() == [(images["mood"][top] == name).sum() for name in found.groups]
+    assert prepared.skews("mood") is found
+
+
+def test_scores_are_read_in_the_order_of_the_prompts() -> None:
+    outcomes = made_outcomes("skew", prompts=12)
+    assert np.array_equal(Prepared(outcomes).score_NP[:, 10], outcomes.frames["images"]["score_10"])

@@ -1,0 +1,148 @@
+"""Tables 1 and 2 in the paper's layout, colours by p, the list of tests with corrections; texts of numbers."""
+
+import json
+
+import pandas as pd
+import pytest
+from statsmodels.stats.multitest import multipletests
+
+from qbias.comparison import Cell, Comparison, compare
+from qbias.records import Insufficient
+from qbias.report.labels import change_text, interval_text, metric_label, p_text, percent_text, points_text, short
+from qbias.report.tables import (
+    cell_texts,
+    churn_frame,
+    first_step_of,
+    frame_of_tests,
+    per_model_frame,
+    significance,
+    table1,
+    table2,
+    table_frame,
+)
+from qbias.significance import PairedTest, paired_t
+from tests.synthetic import synthetic_evaluations, without_metric
+
+SIDES = {"a": 0.1, "b": 0.2, "c": 0.3}
+
+
+@pytest.fixture(scope="module")
+def comparison() -> Comparison:
+    return compare(synthetic_evaluations())
+
+
+def test_table_1_has_the_papers_layout(comparison: Comparison) -> None:
+    table = table1(comparison)
+    assert table.statistics == ("Min Disp@1", "Max Disp@1", "Min Disp@5", "Max Disp@5")
+    assert [row.demographic for row in table.rows[:4]] == ["Gender (MF)", "Skin Tone (LD)", "Age (MY)", "Age (MO)"]
+    assert [row.label for row in table.rows if row.span] == [
+        "HuggingFace 8-bit",
+        "HuggingFace 4-bit",
+        "PyTorch 8-bit",
+        "ONNX Runtime 8-bit",
+    ]
+    assert [row.span for row in table.rows] == [4, 0, 0, 0] * 4
+    metrics = [cell.metric for cell in table.rows[1].cells]
+    assert metrics == [f"facet/skin_ld/{name}_disparity_at_{k}" for k in (1, 5) for name in ("min", "max")]
+
+
+def test_table_2_has_the_papers_layout(comparison: Comparison) -> None:
+    table = table2(comparison)
+    assert table.statistics == ("MinSkew@20", "MaxSkew@20")
+    assert [(row.demographic, row.span) for row in table.rows[:4]] == [("Gender", 3), ("Race", 0), ("Age", 0), ("Gender", 3)]
+    assert [cell.quantizer for row in table.rows for cell in row.cells] == [name for name in comparison.quantizers for _ in range(6)]
+
+
+def test_both_tables_hold_every_declared_cell_once(comparison: Comparison) -> None:
+    cells = [cell for table in (table1(comparison), table2(comparison)) for row in table.rows for cell in row.cells]
+    assert len(cells) == len({(cell.quantizer, cell.metric) for cell in cells}) == 88
+
+
+def test_a_table_is_empty_where_its_benchmark_was_not_measured() -> None:
+    assert table1(compare([])).rows == ()
+    assert table_frame(table2(compare([]))).empty
+
+
+def test_the_csv_holds_each_cells_numbers(comparison: Comparison) -> None:
+    frame, table = table_frame(table1(comparison)), table1(comparison)
+    assert len(frame) == 16
+    row = frame[(frame["quantizer"] == "torch-int8") & (frame["demographic"] == "Age (MY)")].iloc[0]
+    test = table.rows[10].cells[3].result
+    assert isinstance(test, PairedTest)
+    assert [row[f"Max Disp@5 {name}"] for name in ("n", "p", "ci_low", "ci_high")] == [8, test.p, test.ci_low, test.ci_high]
+
+
+@pytest.mark.parametrize(("p", "level"), [(0.049, "95"), (0.05, "90"), (0.099, "90"), (0.1, ""), (0.7, "")])
+def test_colours_follow_p(p: float, level: str) -> None:
+    test = paired_t(SIDES, {"a": 0.2, "b": 0.1, "c": 0.4}, name="x")
+    assert isinstance(test, PairedTest)
+    changed = PairedTest(**{**vars(test), "p": p})
+    assert significance(Cell("q", "facet/m", "other metrics", changed)) == level
+
+
+def test_a_cell_without_a_test_has_no_colour_and_no_numbers() -> None:
+    cell = Cell("q", "facet/m", "other metrics", Insufficient("x", "why", {}))
+    assert significance(cell) == ""
+    assert cell_texts(cell) is None
+
+
+def test_every_cell_is_a_row_with_its_corrections(comparison: Comparison) -> None:
+    frame = frame_of_tests(comparison)
+    assert len(frame) == len(comparison.cells)
+    for family, rows in frame.groupby("family"):
+        assert set(rows["family_size"]) == {len(rows)}, family
+        for column, method in (("p_holm", "holm"), ("p_bh", "fdr_bh")):
+            assert rows[column].tolist() == pytest.approx(multipletests(rows["p"], method=method)[1].tolist())
+    differences = json.loads(frame["differences"][0])
+    assert sum(differences.values()) / len(differences) == pytest.approx(frame["mean_difference"][0])
+
+
+def test_a_cell_without_a_test_keeps_its_row_and_the_family_its_size() -> None:
+    metric = "facet/gender_mf/max_disparity_at_1"
+    evaluations = synthetic_evaluations(4, 2)
+    evaluations[1] = without_metric(evaluations[1], metric)
+    frame = frame_of_tests(compare(evaluations)).set_index("metric")
+    assert frame.loc[metric, "insufficient"] == "measured on one side only for toy-s16-balanced"
+    assert json.loads(frame.loc[metric, "counts"]) == {"pairs": 4, "pairs with both values": 3}
+    assert pd.isna(frame.loc[metric, "p"])
+    assert frame.loc["facet/skin_ld/max_disparity_at_1", "family_size"] == 22
+    smallest = frame[frame["family"] == "tables 1 and 2"]["p"].idxmin()
+    assert frame.loc[smallest, "p_holm"] == pytest.approx(min(1, frame.loc[smallest, "p"] * 22))
+
+
+def test_frames_of_changes_and_churn_hold_every_row(comparison: Comparison) -> None:
+    assert len(per_model_frame(comparison)) == len(comparison.changes)
+    churn = churn_frame(comparison)
+    assert (churn["share"] == churn["changed"] / churn["images"]).all()
+
+
+def test_the_first_step_belongs_to_the_tables_family(comparison: Comparison) -> None:
+    step = first_step_of(comparison)
+    assert step is not None
+    assert (step.size, step.df) == (88, 7)
+    assert first_step_of(compare(synthetic_evaluations(2, 2))) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (short(-0.0004), ".000"),
+        (short(0.9996), "1.000"),
+        (short(-1.25), "−1.250"),
+        (p_text(0.0004), "<.001"),
+        (p_text(0.99951), ">.999"),
+        (change_text(0.0004), ".000"),
+        (change_text(0.01), "+.010"),
+        (change_text(-0.01), "−.010"),
+        (points_text(-0.0004), "0.0"),
+        (points_text(0.0149), "+1.5"),
+        (percent_text(0.0001), "<0.1 %"),
+        (percent_text(0.0), "0.0 %"),
+        (interval_text(0.0002, 0.05), ".000, .050"),
+        (interval_text(-1e-9, 0.5), "−.000, .500"),
+        (metric_label("mine/some_metric_at_3"), "mine some metric@3"),
+        (metric_label("fairface/age/ndkl"), "FairFace Age NDKL"),
+    ],
+)
+def test_numbers_and_names_read_as_meant(text: str, expected: str) -> None:
+    assert text == expected

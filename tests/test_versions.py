@@ -1,0 +1,243 @@
+"""registry.versions: one version per content, whole or not at all, found again by name, number and alias."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from qbias.model_rows import ModelRow
+from qbias.quantizers import QUANTIZERS, load_encoder, weights_sha256
+from registry import versions
+from registry.cards import SELF
+from registry.versions import VersionCard, content_digest, pip_requirements, register, version_card, version_cards
+from tests.conftest import Store
+from tests.tiny import MEAN, STD, tiny_clip
+
+ALL = list(QUANTIZERS.values())
+LINES: list[str] = []
+
+
+def model_row(folder: Path, name: str = "toy-small") -> ModelRow:
+    """A catalogue row whose weights are in `folder`."""
+    facts = ("tiny", "random", "none", "nowhere", "nobody", MEAN, STD)
+    return ModelRow(name, "balanced", "small", *facts, expected={}, folder=lambda: folder)
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One tiny CLIP for all tests."""
+    return tiny_clip(tmp_path_factory.mktemp("baseline"))
+
+
+@pytest.fixture
+def client(store: Store, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    """A client of a store of the test's own."""
+    LINES.clear()
+    monkeypatch.chdir(store.artifacts.parent)
+    return MlflowClient()
+
+
+def tags_of(client: MlflowClient, name: str = "toy-small") -> dict[str, dict[str, str]]:
+    """Tags of every version by number."""
+    return {str(version.version): version.tags for version in client.search_model_versions(f"name='{name}'")}
+
+
+def test_every_row_becomes_a_version_that_loads(client: MlflowClient, baseline: Path) -> None:
+    """Baseline first, then each quantizer; tags, links and metrics are there and the version gives the Encoder's rows."""
+    cards = register(model_row(baseline), ALL[::-1], report=LINES.append)
+    assert [card.quantizer for card in cards] == ["fp32", *[row.name for row in ALL[:0:-1]]]
+    assert [card.version for card in cards] == ["1", "2", "3", "4", "5"]
+    assert {card.baseline_version for card in cards} == {"1"}
+    assert {(card.name, card.source, card.size) for card in cards} == {("toy-small", "balanced", "small")}
+    assert len({card.weights_sha256 for card in cards}) == len({card.content for card in cards}) == 5
+    assert len(LINES) == 5
+    tags = tags_of(client)
+    assert tags["1"]["qbias.baseline_version"] == SELF
+    assert set(tags["2"]) >= {f"qbias.{name}" for name in ("quantizer", "baseline_version", "weights_sha256", "content", "source", "size")}
+    for card in cards:
+        check_version(client, card)
+
+
+def check_version(client: MlflowClient, card: VersionCard) -> None:
+    """The version's run, metrics, link and prediction."""
+    version = client.get_model_version(card.name, card.version)
+    run = client.get_run(version.run_id)
+    assert run.data.tags["qbias.kind"] == "registration"
+    assert run.info.status == "FINISHED"
+    assert {"model/bytes", "model/linears_quantized", "model/parameters_covered"} <= run.data.metrics.keys()
+    assert (run.data.metrics["model/linears_quantized"] == 0) == (card.quantizer == "fp32")
+    logged = client.get_logged_model(card.model_id)
+    assert {metric.key for metric in logged.metrics} == run.data.metrics.keys()
+    assert json.loads(logged.tags["mlflow.modelVersions"]) == [{"name": card.name, "version": version.version}]
+    model = mlflow.pyfunc.load_model(card.uri)
+    folder = Path(mlflow.artifacts.download_artifacts(card.uri)) / "artifacts" / "model"
+    assert weights_sha256(folder) == card.weights_sha256
+    rows = model.predict(pd.DataFrame({"text": ["a photo", "the robot"]}))
+    np.testing.assert_array_equal(rows, load_encoder(folder).texts(["a photo", "the robot"]))
+
+
+def test_registering_twice_adds_nothing(client: MlflowClient, baseline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second time nothing is quantized and the same cards come back; a new quantizer adds only itself."""
+    rows = [QUANTIZERS["torch-int8"]]
+    first = register(model_row(baseline), rows, report=LINES.append)
+    broken = [dataclasses.replace(row, write=None) for row in rows]  # type: ignore[arg-type]
+    monkeypatch.setitem(QUANTIZERS, "fp32", dataclasses.replace(QUANTIZERS["fp32"], write=None))  # type: ignore[arg-type]
+    assert register(model_row(baseline), broken, report=LINES.append) == first
+    assert LINES[-1] == "toy-small torch-int8: unchanged, version 2"
+    more = register(model_row(baseline), [*rows, QUANTIZERS["bnb-nf4"]], report=LINES.append)
+    assert more[:2] == first
+    assert (more[2].version, more[2].baseline_version) == ("3", "1")
+
+
+def test_contents_differ_by_what_they_are_made_from() -> None:
+    """Other weights, a further file, another quantizer, setting or set of libraries are another content; the order of files is not."""
+    files, row = {"model.safetensors": "a", "config.json": "b"}, QUANTIZERS["bnb-nf4"]
+    digests = {
+        content_digest(files, row),
+        content_digest(files | {"config.json": "c"}, row),
+        content_digest(files | {"vocab.json": "a"}, row),
+        content_digest(files, QUANTIZERS["bnb-int8"]),
+        content_digest(files, dataclasses.replace(row, settings=dict(row.settings) | {"bnb_4bit_quant_type": "fp4"})),
+        content_digest(files, dataclasses.replace(row, packages=row.packages[1:])),
+    }
+    assert len(digests) == 6
+    assert content_digest(dict(reversed(files.items())), row) == content_digest(files, row)
+
+
+def test_new_weights_make_new_versions_of_both(client: MlflowClient, baseline: Path, tmp_path: Path) -> None:
+    """A changed baseline is registered again, its candidates are paired with it, and the old versions stay."""
+    rows = [QUANTIZERS["torch-int8"]]
+    register(model_row(baseline), rows, report=LINES.append)
+    cards = register(model_row(tiny_clip(tmp_path / "other", seed=1)), rows, report=LINES.append)
+    assert [(card.version, card.baseline_version) for card in cards] == [("3", "3"), ("4", "3")]
+    assert [card.version for card in version_cards()] == ["1", "2", "3", "4"]
+
+
+def test_a_lost_baseline_is_replaced_with_its_candidates(client: MlflowClient, baseline: Path) -> None:
+    """Where the baseline's version was deleted, candidates are made anew: nothing is paired with a version that is gone."""
+    rows = [QUANTIZERS["torch-int8"]]
+    register(model_row(baseline), rows, report=LINES.append)
+    client.delete_model_version("toy-small", "1")
+    cards = register(model_row(baseline), rows, report=LINES.append)
+    assert [(card.version, card.baseline_version) for card in cards] == [("3", "3"), ("4", "3")]
+    assert [card.version for card in version_cards()] == ["3", "4"], "of identical contents the newest only"
+
+
+@pytest.mark.parametrize("step", ["_logged", "_metrics", "weights_sha256"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("disk full")])
+def test_an_interrupted_registration_leaves_no_version(
+    client: MlflowClient, baseline: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: type[BaseException] | BaseException
+) -> None:
+    """Whatever step fails, there is no version, the run is not FINISHED, and the next try makes everything."""
+
+    def fails(*arguments: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr(versions, step, fails)
+        with pytest.raises((KeyboardInterrupt, OSError)):
+            register(model_row(baseline), [], report=LINES.append)
+    assert client.search_model_versions() == []
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    assert [run.info.status for run in client.search_runs(experiments)] == ["FAILED"]
+    assert mlflow.active_run() is None
+    assert [card.version for card in register(model_row(baseline), [], report=LINES.append)] == ["1"]
+
+
+def test_runs_nest_under_the_verbs_run(client: MlflowClient, baseline: Path) -> None:
+    """Within an active run, every registration is its child."""
+    with mlflow.start_run() as parent:
+        register(model_row(baseline), [], report=LINES.append)
+    children = client.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    assert [run.data.tags["qbias.quantizer"] for run in children] == ["fp32"]
+
+
+def test_requirements_are_pinned_and_never_name_this_project() -> None:
+    """Every requirement has one version; a row brings the libraries that it needs."""
+    for row in ALL:
+        requirements = pip_requirements(row)
+        assert all(line.count("==") == 1 and "+" not in line for line in requirements)
+        assert not any(line.startswith("qbias") for line in requirements)
+        assert {line.partition("==")[0] for line in requirements} >= {"mlflow", "pandas", "torch", *row.packages}
+
+
+@pytest.fixture
+def server(empty_store: Path, tmp_path: Path) -> Iterator[str]:
+    """A tracking server on a loopback port, with its own store and artifacts."""
+    shutil.copyfile(empty_store / "mlflow.db", tmp_path / "served.db")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        f"sqlite:///{tmp_path}/served.db",
+        "--artifacts-destination",
+        f"{tmp_path}/served",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
+    with (tmp_path / "server.log").open("wb") as log:
+        environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path, env=environment, start_new_session=True)
+    address = answering(f"http://127.0.0.1:{port}", process)
+    try:
+        yield address
+    finally:
+        # The server starts a process of its own; both are ended, without waiting for connections that MLflow's client keeps open.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(30)
+
+
+def answering(uri: str, process: "subprocess.Popen[bytes]") -> str:
+    """The server's address, once it answers."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{uri}/health", timeout=1):  # noqa: S310
+                return uri
+        except OSError:
+            wait_for_end(process, 0.2)
+    os.killpg(process.pid, signal.SIGKILL)
+    raise AssertionError("the tracking server did not start")
+
+
+def wait_for_end(process: "subprocess.Popen[bytes]", seconds: float) -> None:
+    """Wait for the process to end, at most so long."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def test_registering_over_http(client: MlflowClient, server: str, baseline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tracking server gets the same versions through its API, and gives them back."""
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID")
+    mlflow.set_tracking_uri(server)
+    mlflow.set_registry_uri(server)
+    mlflow.set_experiment("served")
+    cards = register(model_row(baseline), [QUANTIZERS["bnb-nf4"]], report=LINES.append)
+    assert register(model_row(baseline), [QUANTIZERS["bnb-nf4"]], report=LINES.append) == cards == version_cards()
+    check_version(MlflowClient(), version_card("models:/toy-small/2"))
