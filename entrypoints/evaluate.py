@@ -11,6 +11,7 @@ import mlflow
 from entrypoints.options import add_benchmarks, add_data, data_folder, verb_parser
 from entrypoints.verb import run_verb
 from qbias.benchmarks import BENCHMARKS
+from qbias.environment import one_thread_per_batch
 from qbias.evaluator import benchmark_dataset, evaluate_model, evaluation_key
 from qbias.protocol import Protocol
 from qbias.tables import pick_many
@@ -57,6 +58,7 @@ def card_tags(card: VersionCard, names: Sequence[str], data: Path, protocol: Pro
 
 def work(options: argparse.Namespace) -> str:
     """Check every parameter, then evaluate."""
+    one_thread_per_batch()
     protocol = Protocol(batch_size=options.batch_size, limit=options.limit)
     names = [row.name for row in pick_many(BENCHMARKS, options.benchmarks, what="benchmark")]
     card = find_card(options.model)

@@ -12,6 +12,7 @@ from entrypoints.evaluate import evaluate
 from entrypoints.options import add_data, add_models, add_quantizers, data_folder, verb_parser
 from entrypoints.verb import recorded, run_verb
 from qbias.benchmarks import BENCHMARKS
+from qbias.environment import one_thread_per_batch
 from qbias.evaluator import evaluation_key
 from qbias.models import models_named
 from qbias.protocol import Protocol
@@ -32,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
 
 def work(options: argparse.Namespace) -> str:
     """Check every parameter, then run the three steps."""
+    one_thread_per_batch()
     rows = models_named(options.models)
     quantizers = pick_many(QUANTIZERS, options.quantizers, what="quantizer")
     data, protocol = data_folder(options.data), Protocol(limit=options.limit)

@@ -13,7 +13,7 @@ from types import FrameType
 
 import mlflow
 
-from qbias.environment import stale_metadata, thread_limit
+from qbias.environment import stale_metadata
 
 PROJECT = Path(__file__).resolve().parent.parent
 ERROR_TAG = "qbias.error"
@@ -86,7 +86,3 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     warnings.filterwarnings("ignore")
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    if limit := thread_limit():
-        import torch
-
-        torch.set_num_threads(limit)

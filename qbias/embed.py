@@ -7,7 +7,7 @@ otherwise tie quantization error to class. Shapes: N images, R resolution, D emb
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from qbias.benchmarks.content import canonical_order
 from qbias.digests import json_digest
 from qbias.encoder import Encoder, Pixels, Rows
-from qbias.environment import library_version
+from qbias.environment import batch_workers, library_version
 from qbias.preprocess import crop
 from qbias.records import Dataset
 from qbias.store import cache_root, whole_file
 
+Piece = TypeVar("Piece")
 Advance = Callable[[int], object]
 """Called with the number of rows just finished; a progress bar's update."""
 
@@ -77,16 +78,31 @@ def embed_images(encoder: Encoder, pixel_NRR3: Pixels, ids: Sequence[str], *, ba
     """(N, D) unit rows in the order of `ids`, computed in canonical batches."""
     row_ND = np.empty((len(ids), encoder.width), dtype=np.float32)
     order = canonical_order(ids)
-    for some in batches(len(ids), batch_size):
-        rows = order[some]
-        row_ND[rows] = encoder.images(np.ascontiguousarray(pixel_NRR3[rows]))
+    pieces = [order[some] for some in batches(len(ids), batch_size)]
+    for rows, found in zip(pieces, _side_by_side(lambda rows: encoder.images(pixel_NRR3[rows]), pieces), strict=True):
+        row_ND[rows] = found
         advance(len(rows))
     return row_ND
 
 
 def embed_texts(encoder: Encoder, texts: Sequence[str], *, batch_size: int) -> Rows:
     """(N, D) unit rows; texts are batched in the order of their list and never pooled across lists."""
-    return np.concatenate([encoder.texts(texts[some]) for some in batches(len(texts), batch_size)])
+    pieces = [texts[some] for some in batches(len(texts), batch_size)]
+    return np.concatenate(list(_side_by_side(encoder.texts, pieces)))
+
+
+def _side_by_side(encode: Callable[[Piece], Rows], pieces: Sequence[Piece]) -> Iterator[Rows]:
+    """`encode` of every piece, in order; several batches at a time, each computed by one thread.
+
+    The first piece goes alone: some libraries lay out their weights for the processor at the first call. What a batch gives does not
+    depend on what runs beside it. When the caller stops early, no further batch is begun.
+    """
+    yield from (encode(piece) for piece in pieces[:1])
+    with ThreadPoolExecutor(batch_workers()) as pool:
+        try:
+            yield from pool.map(encode, pieces[1:])
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def stored_embeddings(kind: str, facts: object, compute: Callable[[], Rows]) -> Rows:

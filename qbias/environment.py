@@ -64,7 +64,29 @@ def _squeeze(requirement: str) -> str:
     return re.sub(r"[_.](?=[a-z])", "-", re.sub(r"\s+", "", requirement).lower())
 
 
-def thread_limit() -> int | None:
-    """`QBIAS_THREADS` as a number, for runs that must not take every core."""
-    value = os.environ.get("QBIAS_THREADS")
-    return int(value) if value else None
+def one_thread_per_batch() -> None:
+    """Let torch compute each batch with one thread; `qbias.embed` then computes several batches side by side.
+
+    The order of float summation, and so the last bits of a result, depends on how many threads share one operation. With one thread it
+    is the same on every number of cores, and small operations are faster.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def batch_workers() -> int:
+    """How many batches to compute at a time: `QBIAS_WORKERS`, else every core, and one where torch uses several threads itself.
+
+    Raises
+    ------
+    ValueError
+        If `QBIAS_WORKERS` is not a whole number of at least 1.
+    """
+    import torch
+
+    if named := os.environ.get("QBIAS_WORKERS"):
+        if not named.isdecimal() or int(named) < 1:
+            raise ValueError(f"QBIAS_WORKERS={named!r}: give a whole number of at least 1, the batches to compute at a time")
+        return int(named)
+    return 1 if torch.get_num_threads() > 1 else os.cpu_count() or 1
