@@ -7,7 +7,8 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export QBIAS_CACHE ?= $(CURDIR)/.qbias
 # Nothing here needs the network: MLflow's usage reports would only wait for it.
 export MLFLOW_DISABLE_TELEMETRY ?= true
-STORE := sqlite:///$(CURDIR)/mlflow.db
+# MLflow's own default store, named so that `make ui` finds it from anywhere.
+export MLFLOW_TRACKING_URI ?= sqlite:///$(CURDIR)/mlflow.db
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench ui clean
@@ -21,7 +22,9 @@ $(VENV)/installed: pyproject.toml
 	touch $@
 
 demo: $(VENV)/installed ## the whole study on the drawn world, then one review and one promotion
-	MLFLOW_TRACKING_URI=$${MLFLOW_TRACKING_URI:-$(STORE)} MLFLOW_EXPERIMENT_NAME=$${MLFLOW_EXPERIMENT_NAME:-qbias} mlflow run . --env-manager local
+	MLFLOW_EXPERIMENT_NAME=$${MLFLOW_EXPERIMENT_NAME:-qbias} mlflow run . --env-manager local
+	MLFLOW_EXPERIMENT_NAME=$${MLFLOW_EXPERIMENT_NAME:-qbias} python -m entrypoints.demo
+	@echo "Now: make ui, then open http://127.0.0.1:5000"
 
 test: $(VENV)/installed ## all tests
 	python -m pytest
@@ -36,7 +39,7 @@ bench: $(VENV)/installed ## speed and memory, as ratios measured in one run
 	python -m benches
 
 ui: $(VENV)/installed ## MLflow's UI on the demo's store, http://127.0.0.1:5000
-	mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-$(STORE)}
+	mlflow ui --backend-store-uri $(MLFLOW_TRACKING_URI)
 
 clean: ## remove the demo's store and caches (not the environment)
 	rm -rf .qbias mlflow.db mlruns mlartifacts

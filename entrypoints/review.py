@@ -23,8 +23,8 @@ def parser() -> argparse.ArgumentParser:
 def work(options: argparse.Namespace) -> str:
     """Record the decision on the active run."""
     card = version_card(options.model)
-    result = review(card, decision=options.decision, reviewer=options.reviewer, reason=options.reason, policy=load_policy())
-    return str(result)
+    run_id = review(card, decision=options.decision, reviewer=options.reviewer, reason=options.reason, policy=load_policy())
+    return f"{options.decision} of {card.uri} ({card.quantizer}) by {options.reviewer!r} is on record as run {run_id}"
 
 
 if __name__ == "__main__":

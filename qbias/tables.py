@@ -22,7 +22,7 @@ def pick(table: Mapping[str, Row], name: str, *, what: str) -> Row:
     raise ValueError(f"unknown {what} {name!r}.{hint} Valid names: {', '.join(table)}")
 
 
-def pick_many(table: Mapping[str, Row], names: str, *, what: str) -> list[Row]:
+def pick_many(table: Mapping[str, Row], names: str | Iterable[str], *, what: str) -> list[Row]:
     """The rows of a comma-separated list of names, in the table's order; `all` means every row.
 
     Raises

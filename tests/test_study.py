@@ -1,0 +1,173 @@
+"""The whole study on one tiny model and the drawn world: main, then review and promote, as a user would call them."""
+
+import argparse
+import signal
+from collections import Counter
+from importlib import import_module
+
+import mlflow
+import pytest
+
+from entrypoints.verb import ERROR_TAG, run_verb
+from registry.versions import version_cards
+from tests.conftest import copied_store, current_store
+
+VERBS = ("main", "register", "evaluate", "compare", "review", "promote")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_signals():
+    """The verbs take over Ctrl-C and SIGTERM; give them back to pytest."""
+    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for name, handler in before.items():
+        signal.signal(name, handler)
+
+
+def call(verb, *words):
+    """The verb as from the command line: exit code."""
+    module = import_module(f"entrypoints.{verb}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", [verb, *map(str, words)])
+        return run_verb(verb, module.parser(), module.work)
+
+
+def runs(kind=None):
+    found = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    return [run for run in found if kind is None or run.data.tags.get("qbias.kind") == kind]
+
+
+@pytest.fixture(scope="module")
+def studied(empty_store, tmp_path_factory, tiny, world):
+    """A store in which `main` has run once on one model in two precisions."""
+    folder = tmp_path_factory.mktemp("study") / "store"
+    with current_store(copied_store(empty_store, folder)):
+        assert call("main", "--models", tiny, "--quantizers", "torch-int8", "--data", world) == 0
+    return folder
+
+
+@pytest.fixture
+def study(studied, tmp_path):
+    """A copy of that store for one test."""
+    with current_store(copied_store(studied, tmp_path / "store")) as store:
+        yield store
+
+
+def test_main_makes_versions_evaluations_and_a_comparison_below_one_parent(study):
+    assert Counter(run.data.tags.get("qbias.kind") for run in runs()) == {
+        None: 1, "registration": 2, "evaluation": 2, "comparison": 1,
+    }  # fmt: skip
+    (parent,) = [run for run in runs() if "qbias.kind" not in run.data.tags]
+    assert {run.data.tags.get("mlflow.parentRunId") for run in runs()} == {None, parent.info.run_id}
+    assert {run.info.status for run in runs()} == {"FINISHED"}
+    baseline, candidate = version_cards()
+    assert (baseline.quantizer, candidate.quantizer) == ("fp32", "torch-int8")
+    assert candidate.baseline_version == baseline.version == baseline.baseline_version
+
+
+def test_the_comparison_holds_tables_figure_and_report(study):
+    (run,) = runs("comparison")
+    names = {file.path for file in mlflow.MlflowClient().list_artifacts(run.info.run_id, "report")}
+    assert {f"report/{name}" for name in ("report.html", "table1.csv", "table2.csv", "figure1.svg", "figure1.png")} < names
+    page = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/report/report.html")
+    assert "at least three" in page
+    assert run.data.tags["mlflow.note.content"]
+
+
+def test_the_same_command_again_adds_nothing(study, tiny, world, capsys):
+    before = {run.info.run_id for run in runs()}
+    assert call("main", "--models", tiny, "--quantizers", "torch-int8", "--data", world) == 0
+    added = [run for run in runs() if run.info.run_id not in before]
+    assert len(added) == 1
+    assert "qbias.kind" not in added[0].data.tags
+    assert len(version_cards()) == 2
+    assert capsys.readouterr().out.count("nothing changed") == 3
+
+
+def test_promotion_wants_an_approval_and_then_moves_the_alias(study, capsys):
+    _, candidate = version_cards()
+    assert call("promote", "--model", candidate.uri) == 1
+    said = capsys.readouterr().err
+    assert "is not approved" in said
+    assert "mlflow run . -e review -P model=" in said
+    assert mlflow.MlflowClient().get_registered_model(candidate.name).aliases == {}
+    review = ("--model", candidate.uri, "--decision", "approve", "--reviewer", "a test", "--reason", "complete evidence")
+    assert call("review", *review) == 0
+    assert call("promote", "--model", candidate.uri) == 0
+    assert mlflow.MlflowClient().get_registered_model(candidate.name).aliases == {"champion": int(candidate.version)}
+    (record,) = [run for run in runs("promotion") if run.info.status == "FINISHED"]
+    assert record.data.params["promotion.review_run"] == runs("review")[0].info.run_id
+    assert runs("review")[0].data.params["review.reviewer"] == "a test"
+
+
+def test_an_evaluation_that_fails_leaves_what_was_finished(study, tiny, world, monkeypatch, capsys):
+    from entrypoints import evaluate
+
+    evaluated = len(runs("evaluation"))
+
+    def broken(*words, **options):
+        raise ValueError("the model's row 3 holds NaN")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, "evaluate_model", broken)
+        words = ("--models", tiny, "--quantizers", "torch-int8", "--data", world, "--limit", 20)
+        assert call("main", *words) == 1
+    assert "the model's row 3 holds NaN" in capsys.readouterr().err
+    failed = [run for run in runs() if run.info.status == "FAILED"]
+    assert {run.data.tags[ERROR_TAG] for run in failed} == {"the model's row 3 holds NaN"}
+    assert len(failed) == 2
+    assert len(runs("evaluation")) == evaluated
+    assert call("main", *words) == 0
+    assert len(runs("evaluation")) == evaluated + 2
+
+
+def test_registration_interrupted_before_its_last_call_leaves_no_version(store, tiny, monkeypatch, capsys):
+    client = mlflow.MlflowClient
+
+    def stopped(*words, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "create_model_version", stopped)
+        assert call("register", "--model", tiny, "--quantizers", "fp32") == 1
+    assert [version.version for version in client().search_model_versions()] == []
+    assert {run.info.status for run in runs()} == {"FAILED"}
+    assert call("register", "--model", tiny, "--quantizers", "fp32") == 0
+    assert [card.version for card in version_cards()] == ["1"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_says_what_every_parameter_means(verb, capsys):
+    with pytest.raises(SystemExit) as caught:
+        call(verb, "--help")
+    assert caught.value.code == 0
+    parser = import_module(f"entrypoints.{verb}").parser()
+    actions = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
+    assert actions
+    assert all(action.help and len(action.help) > 10 for action in actions)
+
+
+@pytest.mark.parametrize(
+    ("verb", "words", "says"),
+    [
+        ("main", ["--models", "toy-s17-balanced"], "Did you mean 'toy-s16-balanced'?"),
+        ("main", ["--quantizers", "int8"], "Valid names: fp32, bnb-int8"),
+        ("register", ["--model", "/no/such/folder"], "/no/such/folder"),
+        ("evaluate", ["--model", "models:/nothing/1"], "no model is registered yet"),
+        ("compare", [], "run the verb 'register' first"),
+        (
+            "review",
+            ["--model", "models:/nothing/1", "--decision", "approve", "--reviewer", "a", "--reason", "b"],
+            "no model is registered yet",
+        ),
+        ("promote", ["--model", "nothing"], "give models:/<name>/<version>"),
+    ],
+)
+def test_a_wrong_name_is_one_readable_message(store, capsys, verb, words, says):
+    assert call(verb, *words) == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith(f"{verb}: error: ")
+    assert says in said
+    (run,) = runs()
+    assert run.info.status == "FAILED"
+    assert says in run.data.tags[ERROR_TAG]
