@@ -20,9 +20,10 @@ class Row:
 
 def table(rows: list[Row]) -> str:
     """The rows as aligned text."""
-    cells = [
-        (row.what, f"{row.value:,.2f} {row.unit}", "" if row.most is None else f"at most {row.most:g} {row.unit}", row.verdict)
-        for row in rows
-    ]
+    cells = [(row.what, f"{row.value:,.2f} {row.unit}", _bar(row), row.verdict) for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+
+
+def _bar(row: Row) -> str:
+    return "" if row.most is None else f"at most {row.most:g} {row.unit}"
