@@ -32,7 +32,11 @@ class Planted:
 
 @dataclass(frozen=True)
 class PlantedSkew:
-    """In `world`, prompts with adjectives of `expression` should over-represent FairFace's `gender` in the top k."""
+    """What co-occurs in training: portraits of `expression` (and its adjectives) with the badge that stands for `gender`.
+
+    Weaker than `Planted`: expect the top k of such prompts to hold more of `gender` than in the balanced world, on average
+    over sizes, and not necessarily more than its share.
+    """
 
     world: World
     expression: Literal["smile", "frown"]
