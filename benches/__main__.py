@@ -3,11 +3,11 @@
 import sys
 from collections.abc import Callable
 
-from benches import demo
+from benches import demo, metrics
 from benches.rows import Row, table
 from qbias.tables import pick_many
 
-BENCHES: dict[str, Callable[[], list[Row]]] = {"demo": demo.rows}
+BENCHES: dict[str, Callable[[], list[Row]]] = {"metrics": metrics.rows, "demo": demo.rows}
 
 
 def main(names: list[str]) -> int:
