@@ -41,7 +41,9 @@ def run_verb(verb: str, parser: argparse.ArgumentParser, work: Callable[[argpars
     if stale := stale_metadata(PROJECT):
         print(f"warning: {stale}", file=sys.stderr)
     try:
-        with mlflow.start_run(run_name=None if "MLFLOW_RUN_ID" in os.environ else verb):
+        with mlflow.start_run():
+            # `mlflow run` has made the run already, under a random name.
+            mlflow.set_tag("mlflow.runName", verb)
             print(recorded(verb, lambda: work(options)))
     except KeyboardInterrupt:
         print(f"{verb}: {INTERRUPTED}", file=sys.stderr)

@@ -41,7 +41,7 @@ def test_a_good_verb_prints_its_sentence_and_finishes(call, capsys):
     assert (code, run.info.status) == (0, "FINISHED")
     assert "all 3 done" in capsys.readouterr().out
     assert ERROR_TAG not in run.data.tags
-    assert run.data.tags["qbias.verb"] == "verb"
+    assert run.data.tags["qbias.verb"] == run.info.run_name == "verb"
 
 
 def test_a_users_mistake_is_one_message_and_the_traceback_goes_to_the_run(call, capsys):
