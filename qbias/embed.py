@@ -22,7 +22,7 @@ from qbias.store import cache_root, whole_file
 
 Piece = TypeVar("Piece")
 Advance = Callable[[int], object]
-"""Called with the number of rows just finished; a progress bar's update."""
+"""Called with the number of rows just finished: a progress bar's `update`."""
 
 
 def batches(count: int, size: int) -> Iterator[slice]:
@@ -30,7 +30,7 @@ def batches(count: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
-def pixels(dataset: Dataset, resolution: int) -> Pixels:
+def pixels(dataset: Dataset, resolution: int, *, advance: Advance = lambda count: None) -> Pixels:
     """Every image of `dataset` as the reference preprocessing leaves it before mean and std; decoded once and kept.
 
     Returns
@@ -51,12 +51,12 @@ def pixels(dataset: Dataset, resolution: int) -> Pixels:
         # open_memmap wants the name that np.load will see; the rename comes after the last image.
         shape = (len(paths), resolution, resolution, 3)
         stored = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=shape)
-        _decode_all(paths, resolution, stored)
+        _decode_all(paths, resolution, stored, advance)
         stored.flush()
     return _loaded(file)
 
 
-def _decode_all(paths: Sequence[Path], resolution: int, stored: Pixels) -> None:
+def _decode_all(paths: Sequence[Path], resolution: int, stored: Pixels, advance: Advance) -> None:
     """Decode into `stored`; Pillow lets go of the interpreter lock while it decodes and resizes, so threads help."""
     bad: list[str] = []
 
@@ -67,7 +67,8 @@ def _decode_all(paths: Sequence[Path], resolution: int, stored: Pixels) -> None:
             bad.append(str(error))
 
     with ThreadPoolExecutor() as pool:
-        list(pool.map(decode, range(len(paths))))
+        for _ in pool.map(decode, range(len(paths))):
+            advance(1)
     if bad:
         more = f"\n  ... and {len(bad) - 20} more" if len(bad) > 20 else ""
         listed = "\n  ".join(sorted(bad)[:20])
@@ -85,10 +86,14 @@ def embed_images(encoder: Encoder, pixel_NRR3: Pixels, ids: Sequence[str], *, ba
     return row_ND
 
 
-def embed_texts(encoder: Encoder, texts: Sequence[str], *, batch_size: int) -> Rows:
+def embed_texts(encoder: Encoder, texts: Sequence[str], *, batch_size: int, advance: Advance) -> Rows:
     """(N, D) unit rows; texts are batched in the order of their list and never pooled across lists."""
     pieces = [texts[some] for some in batches(len(texts), batch_size)]
-    return np.concatenate(list(_side_by_side(encoder.texts, pieces)))
+    found = []
+    for row_ND in _side_by_side(encoder.texts, pieces):
+        found.append(row_ND)
+        advance(len(row_ND))
+    return np.concatenate(found)
 
 
 def _side_by_side(encode: Callable[[Piece], Rows], pieces: Sequence[Piece]) -> Iterator[Rows]:

@@ -10,7 +10,8 @@ does not match them is refused. Outcomes go to the run as Parquet, metrics to th
 import json
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -160,9 +161,7 @@ class QbiasEvaluator(ModelEvaluator):  # type: ignore[misc]
         if model is None:
             raise ValueError("the qbias evaluator needs a model, not stored predictions: pass model=")
         _check_manifest(dataset.features_data, ours)
-        title = f"{evaluator_config.get('title', 'model')} {benchmark}"
-        with tqdm(total=len(ours.images), desc=title, unit="img", delay=BAR_DELAY_S, leave=False, disable=None) as bar:
-            image_ND, text_MD = embeddings(model, ours, protocol, advance=bar.update)
+        image_ND, text_MD = embeddings(model, ours, protocol, title=f"{evaluator_config.get('title', 'model')} {benchmark}")
         outcomes = outcomes_of(ours, image_ND, text_MD, protocol)
         measured, insufficient = measure(outcomes)
         missing = [asdict(row) for row in insufficient]
@@ -196,26 +195,40 @@ def _check_manifest(manifest: Any, dataset: Dataset) -> None:
         )
 
 
-def embeddings(model: PyFuncModel, dataset: Dataset, protocol: Protocol, *, advance: Advance) -> tuple[Rows, Rows]:
-    """Unit rows of every image (dataset order) and text (list order); ours are cached by content, others computed."""
+def embeddings(model: PyFuncModel, dataset: Dataset, protocol: Protocol, *, title: str) -> tuple[Rows, Rows]:
+    """Unit rows of every image (dataset order) and text (list order); ours are cached by content, others computed.
+
+    A progress bar named `title` shows what takes more than two seconds: decoding, images, texts.
+    """
     size, texts, ids = protocol.batch_size, list(dataset.texts["text"]), list(dataset.images["id"])
     ours = _own_model(model)
     if ours is None:
         paths = [dataset.root / path for path in dataset.images["path"]]
-        image_ND = predict_images(model.predict, paths, ids, batch_size=size, advance=advance)
+        with _bar(title, len(ids), "img") as advance:
+            image_ND = predict_images(model.predict, paths, ids, batch_size=size, advance=advance)
         return image_ND, predict_texts(model.predict, texts, batch_size=size)
     encoder, artifact = ours
     facts = {"artifact": artifact, "batch_size": size, "machine": machine_facts()}
-    resolution = encoder.preprocessing.resolution
 
     def embed_all_images() -> Rows:
-        return embed_images(encoder, pixels(dataset, resolution), ids, batch_size=size, advance=advance)
+        with _bar(f"{title}: decoding", len(ids), "img") as advance:
+            pixel_NRR3 = pixels(dataset, encoder.preprocessing.resolution, advance=advance)
+        with _bar(title, len(ids), "img") as advance:
+            return embed_images(encoder, pixel_NRR3, ids, batch_size=size, advance=advance)
 
     def embed_all_texts() -> Rows:
-        return embed_texts(encoder, texts, batch_size=size)
+        with _bar(title, len(texts), "text") as advance:
+            return embed_texts(encoder, texts, batch_size=size, advance=advance)
 
     image_ND = stored_embeddings("images", facts | {"dataset": dataset.digest}, embed_all_images)
     return image_ND, stored_embeddings("texts", facts | {"prompts": dataset.prompts_sha256}, embed_all_texts)
+
+
+@contextmanager
+def _bar(title: str, total: int, unit: str) -> Iterator[Advance]:
+    """A progress bar on a terminal, for a step that takes longer than BAR_DELAY_S."""
+    with tqdm(total=total, desc=title, unit=unit, delay=BAR_DELAY_S, leave=False, disable=None) as bar:
+        yield bar.update
 
 
 def _own_model(model: PyFuncModel) -> tuple[Encoder, str] | None:

@@ -77,7 +77,7 @@ def test_rows_return_in_the_datasets_order(drawn):
 
 def test_texts_keep_the_lists_order_in_batches():
     recorder = Recorder()
-    assert embed_texts(recorder, ["a", "bb", "ccc"], batch_size=2)[:, 0].tolist() == [1, 2, 3]
+    assert embed_texts(recorder, ["a", "bb", "ccc"], batch_size=2, advance=lambda n: None)[:, 0].tolist() == [1, 2, 3]
     assert recorder.batches == [["a", "bb"], ["ccc"]]
 
 
@@ -141,7 +141,7 @@ def test_batches_side_by_side_give_what_one_after_the_other_gives(name, tiny, tm
         monkeypatch.setenv("QBIAS_WORKERS", workers)
         encoder = QUANTIZERS[name].load(tmp_path / "saved")
         images = embed_images(encoder, pixel_NRR3, ids, batch_size=8, advance=lambda n: None)
-        return np.concatenate([images, embed_texts(encoder, texts, batch_size=8)])
+        return np.concatenate([images, embed_texts(encoder, texts, batch_size=8, advance=lambda n: None)])
 
     alone = embedded("1")
     for _ in range(3):
