@@ -9,6 +9,7 @@ import sys
 import mlflow
 
 from entrypoints import promote, review
+from entrypoints.options import verb_parser
 from entrypoints.verb import recorded, run_verb
 from registry.promote import alias_target
 from registry.versions import VersionCard, version_cards
@@ -42,4 +43,4 @@ def work(options: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run_verb("demo", argparse.ArgumentParser(description=__doc__), work))
+    sys.exit(run_verb("demo", verb_parser("demo", __doc__ or ""), work))

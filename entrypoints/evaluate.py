@@ -21,7 +21,9 @@ from registry.versions import VersionCard, find_card
 def parser() -> argparse.ArgumentParser:
     """The verb's parameters."""
     parser = verb_parser("evaluate", __doc__ or "")
-    parser.add_argument("--model", required=True, help="models:/name/version, models:/name@alias, or any MLflow model URI")
+    parser.add_argument(
+        "--model", required=True, default=argparse.SUPPRESS, help="models:/name/version, models:/name@alias, or any MLflow model URI"
+    )
     add_benchmarks(parser)
     add_data(parser)
     parser.add_argument("--batch-size", type=int, default=Protocol.batch_size, help="images per canonical batch (part of the protocol)")

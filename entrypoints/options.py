@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import NoReturn
 
 from qbias.store import cache_root
 
@@ -9,10 +10,18 @@ NONE = ("", "none", "None")
 GENERATED = "generated"
 
 
-def verb_parser(verb: str, does: str) -> argparse.ArgumentParser:
+class VerbParser(argparse.ArgumentParser):
+    """A parser that raises instead of leaving the process, so that a wrong parameter is recorded like any other mistake."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ValueError with argparse's message and where to read on."""
+        raise ValueError(f"{message}; '{self.prog} --help' explains every parameter")
+
+
+def verb_parser(verb: str, does: str) -> VerbParser:
     """A parser whose help says what the verb does and shows every default."""
-    return argparse.ArgumentParser(
-        prog=f"python -m entrypoints.{verb}", description=does, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    return VerbParser(
+        prog=f"python -m entrypoints.{verb}", description=does, formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False
     )
 
 

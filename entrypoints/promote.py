@@ -13,7 +13,7 @@ from registry.versions import version_card
 def parser() -> argparse.ArgumentParser:
     """The verb's parameters."""
     parser = verb_parser("promote", __doc__ or "")
-    parser.add_argument("--model", required=True, help="the approved candidate: models:/name/version")
+    parser.add_argument("--model", required=True, default=argparse.SUPPRESS, help="the approved candidate: models:/name/version")
     parser.add_argument("--alias", default="champion", help="the alias that moves to it")
     return parser
 

@@ -15,7 +15,10 @@ def parser() -> argparse.ArgumentParser:
     """The verb's parameters."""
     parser = verb_parser("register", __doc__ or "")
     parser.add_argument(
-        "--model", required=True, help="a model name, a group (toyworld, paper, catalogue), or a folder with a transformers CLIP"
+        "--model",
+        required=True,
+        default=argparse.SUPPRESS,
+        help="a model name, a group (toyworld, paper, catalogue), or a folder with a transformers CLIP",
     )
     add_quantizers(parser)
     return parser

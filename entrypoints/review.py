@@ -13,10 +13,12 @@ from registry.versions import version_card
 def parser() -> argparse.ArgumentParser:
     """The verb's parameters."""
     parser = verb_parser("review", __doc__ or "")
-    parser.add_argument("--model", required=True, help="the candidate: models:/name/version")
-    parser.add_argument("--decision", required=True, help="approve or reject")
-    parser.add_argument("--reviewer", required=True, help="who decides: a person's name, recorded with the decision")
-    parser.add_argument("--reason", required=True, help="why, in the reviewer's words")
+    parser.add_argument("--model", required=True, default=argparse.SUPPRESS, help="the candidate: models:/name/version")
+    parser.add_argument("--decision", required=True, default=argparse.SUPPRESS, help="approve or reject")
+    parser.add_argument(
+        "--reviewer", required=True, default=argparse.SUPPRESS, help="who decides: a person's name, recorded with the decision"
+    )
+    parser.add_argument("--reason", required=True, default=argparse.SUPPRESS, help="why, in the reviewer's words")
     return parser
 
 

@@ -35,7 +35,7 @@ def run_verb(verb: str, parser: argparse.ArgumentParser, work: Callable[[argpars
     0, or 1 after any error or Ctrl-C: the run is then FAILED, its tag `qbias.error` holds the message and its artifact
     `error/traceback.txt` the traceback.
     """
-    options = parser.parse_args()
+    step = _step(parser, work)
     _quiet_libraries()
     signal.signal(signal.SIGTERM, _interrupt)
     if stale := stale_metadata(PROJECT):
@@ -44,7 +44,7 @@ def run_verb(verb: str, parser: argparse.ArgumentParser, work: Callable[[argpars
         with mlflow.start_run():
             # `mlflow run` has made the run already, under a random name.
             mlflow.set_tag("mlflow.runName", verb)
-            print(recorded(verb, lambda: work(options)))
+            print(recorded(verb, step))
     except KeyboardInterrupt:
         print(f"{verb}: {INTERRUPTED}", file=sys.stderr)
         return 1
@@ -52,6 +52,20 @@ def run_verb(verb: str, parser: argparse.ArgumentParser, work: Callable[[argpars
         print(f"{verb}: error: {message_of(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _step(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], str]) -> Callable[[], str]:
+    """`work` with its parameters; where these are wrong, a step that raises the mistake within the run. `--help` ends the process here."""
+    try:
+        options = parser.parse_args()
+    except ValueError as mistake:
+        error = mistake
+
+        def refuse() -> str:
+            raise error
+
+        return refuse
+    return lambda: work(options)
 
 
 def recorded(verb: str, work: Callable[[], str]) -> str:

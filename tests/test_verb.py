@@ -4,7 +4,7 @@ import signal
 import mlflow
 import pytest
 
-from entrypoints.options import data_folder, whole_number
+from entrypoints.options import data_folder, verb_parser, whole_number
 from entrypoints.verb import ERROR_TAG, INTERRUPTED, run_verb
 
 
@@ -23,7 +23,7 @@ def call(store, monkeypatch):
 
     def call(work, *words):
         monkeypatch.setattr("sys.argv", ["verb", *words])
-        parser = argparse.ArgumentParser()
+        parser = verb_parser("verb", "A verb for this test.")
         parser.add_argument("--limit", type=whole_number, default=None)
         code = run_verb("verb", parser, work)
         (run,) = mlflow.search_runs(experiment_ids=[store.experiment], output_format="list")
@@ -66,6 +66,20 @@ def test_another_error_says_its_kind(call, capsys):
     assert code == 1
     assert run.data.tags[ERROR_TAG] == "KeyError: 'absent'"
     assert "KeyError: 'absent'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--limit", "ten"], "argument --limit: 'ten' is not a whole number; give one, or 'none'"),
+        (["--limt", "3"], "unrecognized arguments: --limt 3"),
+    ],
+)
+def test_a_wrong_parameter_is_recorded_like_any_mistake(call, capsys, words, says):
+    code, run = call(lambda options: "never said", *words)
+    assert (code, run.info.status) == (1, "FAILED")
+    assert says in run.data.tags[ERROR_TAG]
+    assert "--help' explains every parameter" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
