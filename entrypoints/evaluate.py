@@ -8,7 +8,7 @@ from pathlib import Path
 
 import mlflow
 
-from entrypoints.options import add_benchmarks, add_data, data_folder, verb_parser
+from entrypoints.options import add_benchmarks, add_data, add_required, data_folder, verb_parser
 from entrypoints.verb import run_verb
 from qbias.benchmarks import BENCHMARKS
 from qbias.environment import one_thread_per_batch
@@ -21,9 +21,7 @@ from registry.versions import VersionCard, find_card
 def parser() -> argparse.ArgumentParser:
     """The verb's parameters."""
     parser = verb_parser("evaluate", __doc__ or "")
-    parser.add_argument(
-        "--model", required=True, default=argparse.SUPPRESS, help="models:/name/version, models:/name@alias, or any MLflow model URI"
-    )
+    add_required(parser, "model", "models:/name/version, models:/name@alias, or any MLflow model URI")
     add_benchmarks(parser)
     add_data(parser)
     parser.add_argument("--batch-size", type=int, default=Protocol.batch_size, help="images per canonical batch (part of the protocol)")

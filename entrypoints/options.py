@@ -25,6 +25,11 @@ def verb_parser(verb: str, does: str) -> VerbParser:
     )
 
 
+def add_required(parser: argparse.ArgumentParser, name: str, says: str) -> None:
+    """A parameter that must be given, and so has no default to show."""
+    parser.add_argument(f"--{name}", required=True, default=argparse.SUPPRESS, help=says)
+
+
 def add_models(parser: argparse.ArgumentParser, default: str) -> None:
     """`--models`: which baselines."""
     parser.add_argument(

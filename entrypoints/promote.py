@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from entrypoints.options import verb_parser
+from entrypoints.options import add_required, verb_parser
 from entrypoints.verb import run_verb
 from registry.policy import load_policy
 from registry.promote import promote
@@ -13,7 +13,7 @@ from registry.versions import version_card
 def parser() -> argparse.ArgumentParser:
     """The verb's parameters."""
     parser = verb_parser("promote", __doc__ or "")
-    parser.add_argument("--model", required=True, default=argparse.SUPPRESS, help="the approved candidate: models:/name/version")
+    add_required(parser, "model", "the approved candidate: models:/name/version")
     parser.add_argument("--alias", default="champion", help="the alias that moves to it")
     return parser
 

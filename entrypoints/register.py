@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from entrypoints.options import add_quantizers, verb_parser
+from entrypoints.options import add_quantizers, add_required, verb_parser
 from entrypoints.verb import run_verb
 from qbias.models import models_named
 from qbias.quantizers import QUANTIZERS
@@ -14,12 +14,7 @@ from registry.versions import register
 def parser() -> argparse.ArgumentParser:
     """The verb's parameters."""
     parser = verb_parser("register", __doc__ or "")
-    parser.add_argument(
-        "--model",
-        required=True,
-        default=argparse.SUPPRESS,
-        help="a model name, a group (toyworld, paper, catalogue), or a folder with a transformers CLIP",
-    )
+    add_required(parser, "model", "a model name, a group (toyworld, paper, catalogue), or a folder with a transformers CLIP")
     add_quantizers(parser)
     return parser
 

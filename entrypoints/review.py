@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from entrypoints.options import verb_parser
+from entrypoints.options import add_required, verb_parser
 from entrypoints.verb import run_verb
 from registry.policy import load_policy
 from registry.review import review
@@ -13,12 +13,10 @@ from registry.versions import version_card
 def parser() -> argparse.ArgumentParser:
     """The verb's parameters."""
     parser = verb_parser("review", __doc__ or "")
-    parser.add_argument("--model", required=True, default=argparse.SUPPRESS, help="the candidate: models:/name/version")
-    parser.add_argument("--decision", required=True, default=argparse.SUPPRESS, help="approve or reject")
-    parser.add_argument(
-        "--reviewer", required=True, default=argparse.SUPPRESS, help="who decides: a person's name, recorded with the decision"
-    )
-    parser.add_argument("--reason", required=True, default=argparse.SUPPRESS, help="why, in the reviewer's words")
+    add_required(parser, "model", "the candidate: models:/name/version")
+    add_required(parser, "decision", "approve or reject")
+    add_required(parser, "reviewer", "who decides: a person's name, recorded with the decision")
+    add_required(parser, "reason", "why, in the reviewer's words")
     return parser
 
 
