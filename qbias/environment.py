@@ -68,7 +68,7 @@ def one_thread_per_batch() -> None:
     """Let torch compute each batch with one thread; `qbias.embed` then computes several batches side by side.
 
     The order of float summation, and so the last bits of a result, depends on how many threads share one operation. With one thread it
-    is the same on every number of cores, and small operations are faster.
+    is the same on every number of cores.
     """
     import torch
 
