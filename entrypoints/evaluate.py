@@ -52,8 +52,15 @@ def card_tags(card: VersionCard, names: Sequence[str], data: Path, protocol: Pro
         "qbias.weights_sha256": card.weights_sha256,
         "qbias.source": card.source,
         "qbias.size": card.size,
-        "qbias.evaluation_key": evaluation_key(card.content, names, data, protocol),
+        "qbias.evaluation_key": card_key(card, names, data, protocol),
     }
+
+
+def card_key(card: VersionCard, names: Sequence[str], data: Path, protocol: Protocol) -> str:
+    """The content key of this version's evaluation. Version and content both count: a run speaks for the version it names, so an equal
+    model under another name, or made again after a deletion, is evaluated for itself (its embeddings are found in the cache).
+    """
+    return evaluation_key(f"{card.uri} {card.content}", names, data, protocol)
 
 
 def work(options: argparse.Namespace) -> str:

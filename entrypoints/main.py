@@ -8,12 +8,11 @@ from pathlib import Path
 import mlflow
 
 from entrypoints.compare import compare_cards, comparison_key
-from entrypoints.evaluate import evaluate
+from entrypoints.evaluate import card_key, evaluate
 from entrypoints.options import add_data, add_models, add_quantizers, data_folder, verb_parser
 from entrypoints.verb import recorded, run_verb
 from qbias.benchmarks import BENCHMARKS
 from qbias.environment import one_thread_per_batch
-from qbias.evaluator import evaluation_key
 from qbias.models import models_named
 from qbias.protocol import Protocol
 from qbias.quantizers import QUANTIZERS
@@ -48,7 +47,7 @@ def work(options: argparse.Namespace) -> str:
 def evaluated(card: VersionCard, place: str, data: Path, protocol: Protocol) -> str:
     """The id of this version's finished evaluation: an earlier one of the same content, or a new nested run."""
     names = list(BENCHMARKS)
-    key = evaluation_key(card.content, names, data, protocol)
+    key = card_key(card, names, data, protocol)
     if found := finished_evaluation(key):
         say(f"evaluate {place} {card.name} {card.quantizer}: nothing changed, run {found} stands")
         return found

@@ -1,6 +1,7 @@
 """The whole study on one tiny model and the drawn world: main, then review and promote, as a user would call them."""
 
 import argparse
+import shutil
 import signal
 from collections import Counter
 from importlib import import_module
@@ -82,6 +83,13 @@ def test_the_same_command_again_adds_nothing(study, tiny, world, capsys):
     assert "qbias.kind" not in added[0].data.tags
     assert len(version_cards()) == 2
     assert capsys.readouterr().out.count("nothing changed") == 3
+
+
+def test_equal_content_under_another_name_is_evaluated_for_itself(study, tiny, world, tmp_path, capsys):
+    twin = shutil.copytree(tiny, tmp_path / "twin")
+    assert call("main", "--models", f"{tiny},{twin}", "--quantizers", "torch-int8", "--data", world) == 0
+    assert Counter(run.data.tags["qbias.model"] for run in runs("evaluation")) == {"tiny": 2, "twin": 2}
+    assert "2 pairs compared, 0 refused" in capsys.readouterr().out
 
 
 def test_promotion_wants_an_approval_and_then_moves_the_alias(study, capsys):
