@@ -5,12 +5,11 @@ It signs as "make demo" and says that nobody judged the evidence: a real review 
 
 import argparse
 import sys
-
-import mlflow
+from functools import partial
 
 from entrypoints import promote, review
 from entrypoints.options import verb_parser
-from entrypoints.verb import recorded, run_verb
+from entrypoints.verb import nested, run_verb
 from registry.promote import alias_target
 from registry.versions import VersionCard, version_cards
 
@@ -35,11 +34,9 @@ def work(options: argparse.Namespace) -> str:
     steps = [("review", review.work, decided), ("promote", promote.work, moved)]
     if alias_target(card.name, ALIAS) == card.version:
         del steps[0]
-    lines = []
     for verb, step, values in steps:
-        with mlflow.start_run(run_name=verb, nested=True):
-            lines.append(f"{verb}: {recorded(verb, lambda step=step, values=values: step(values))}")  # type: ignore[misc]
-    return "\n".join(lines)
+        nested(verb, verb, "", partial(step, values))
+    return f"{ALIAS} of {card.name} is version {card.version} ({card.quantizer})"
 
 
 if __name__ == "__main__":

@@ -2,15 +2,13 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-import mlflow
 
 from entrypoints.compare import compare_cards, comparison_key
 from entrypoints.evaluate import card_key, evaluate
 from entrypoints.options import add_data, add_models, add_quantizers, data_folder, verb_parser
-from entrypoints.verb import recorded, run_verb
+from entrypoints.verb import nested, run_verb, say
 from qbias.benchmarks import BENCHMARKS
 from qbias.environment import one_thread_per_batch
 from qbias.models import models_named
@@ -60,18 +58,6 @@ def compared(cards: Sequence[VersionCard], run_ids: Sequence[str]) -> str:
         return f"compare: nothing changed, run {found} stands; open report/report.html among its artifacts"
     run_id = nested("compare", "compare", "", lambda: compare_cards(cards))
     return f"study finished; comparison run {run_id}; see it with 'make ui' or 'mlflow ui'"
-
-
-def nested(verb: str, name: str, place: str, step: Callable[[], str]) -> str:
-    """Run one step as a child of the active run and return its run id."""
-    with mlflow.start_run(run_name=name, nested=True) as run:
-        say(f"{verb} {place} {recorded(verb, step)}".replace("  ", " "))
-    return str(run.info.run_id)
-
-
-def say(line: str) -> None:
-    """One line of progress, at once."""
-    print(line, flush=True)
 
 
 if __name__ == "__main__":

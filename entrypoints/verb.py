@@ -83,6 +83,18 @@ def recorded(verb: str, work: Callable[[], str]) -> str:
         raise
 
 
+def nested(verb: str, name: str, place: str, step: Callable[[], str]) -> str:
+    """Run one step as a child of the active run and return its run id."""
+    with mlflow.start_run(run_name=name, nested=True) as run:
+        say(f"{verb} {place} {recorded(verb, step)}".replace("  ", " "))
+    return str(run.info.run_id)
+
+
+def say(line: str) -> None:
+    """One line of progress, at once."""
+    print(line, flush=True)
+
+
 def message_of(error: BaseException) -> str:
     """The error in words; a library's error also says which kind it is."""
     text = str(error).strip()
