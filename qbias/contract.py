@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from qbias.benchmarks.content import canonical_order
-from qbias.embed import Advance, batches
+from qbias.embed import batches, each_once
 from qbias.encoder import Rows
+from qbias.pixels import Advance
 
 Predict = Callable[[pd.DataFrame], Any]
 TOLERANCE = 1e-3
@@ -63,6 +64,10 @@ def predict_images(predict: Predict, paths: Sequence[Path], ids: Sequence[str], 
 
 
 def predict_texts(predict: Predict, texts: Sequence[str], *, batch_size: int) -> Rows:
-    """(N, D) unit rows, texts batched in the order of their list."""
-    parts = [list(texts[some]) for some in batches(len(texts), batch_size)]
-    return np.concatenate([checked_rows(predict(pd.DataFrame({"text": part})), names=part, column="text") for part in parts])
+    """(M, D) unit rows; each distinct text is asked for once, in batches in the order of the list."""
+
+    def embed(distinct: Sequence[str]) -> Rows:
+        parts = [list(distinct[some]) for some in batches(len(distinct), batch_size)]
+        return np.concatenate([checked_rows(predict(pd.DataFrame({"text": part})), names=part, column="text") for part in parts])
+
+    return each_once(texts, embed)

@@ -1,25 +1,80 @@
 """Resize and crop: exactly what open_clip's reference transform gives before ToTensor, with Pillow alone.
 
 Order of the reference: bicubic resize of the short side in the image's own mode, centre crop, then RGB. The order shows: a palette
-image is resized by nearest neighbour, because Pillow has no bicubic for palettes. EXIF rotation is not applied there, nor here.
+image is resized by nearest neighbour, because Pillow has no bicubic for palettes. EXIF rotation is not applied there, nor here (for TIFF
+files Pillow applies it itself, there and here). Of an animation the first frame counts.
+
+Which images are refused depends on the file and Pillow's version alone: not on the model's resolution, the number of threads, Python's
+warning filters, or the programs and Pillow plugins that a machine happens to have.
 """
 
 import json
-from collections.abc import Mapping
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from qbias.digests import bytes_digest
 from qbias.encoder import Pixels, Preprocessing
 
 PREPROCESSING = "preprocessor_config.json"
 BICUBIC = 3
-MOST_PIXELS = 1 << 28
-"""An image is refused where the resized one would have more pixels (a strip of 1 x 65,500 becomes 224 x 14 million)."""
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""What is read, whatever the file's name says. Some of Pillow's other formats start programs (EPS) or need plugins."""
+MOST_PIXELS = 89_478_485
+"""A larger image is refused: where Pillow begins to warn of a decompression bomb. As RGB it fills 340 MiB."""
+MOST_STRETCHED = 500
+"""A strip with a long side of more than so many short sides is refused: its resized form would fill the memory."""
+
+
+class BadImage(ValueError):
+    """An image that cannot be used.
+
+    Attributes
+    ----------
+    reason : what is wrong with it, without its name.
+    lasting : whether the reason lies in the file's content; otherwise (permissions, memory) another try may end otherwise.
+    """
+
+    def __init__(self, name: str, reason: str, lasting: bool) -> None:
+        super().__init__(name, reason, lasting)
+        self.name, self.reason, self.lasting = name, reason, lasting
+
+    def __str__(self) -> str:
+        return f"cannot read {self.name}: {self.reason}. Replace the file or take its row out"
+
+
+class Room:
+    """Room for so many pixels in memory at a time; who finds too little waits."""
+
+    def __init__(self, pixels: int) -> None:
+        """Start with all of it free."""
+        self.free = pixels
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, pixels: int) -> Iterator[None]:
+        """Take room for `pixels` (at most all there is) until the block ends."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.free >= pixels)
+            self.free -= pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.free += pixels
+                self._changed.notify_all()
+
+
+ROOM = Room(MOST_PIXELS)
+"""Shared by all threads of the process: many small images are decoded at a time, or one large one."""
+_WARNED_AS_ERROR = threading.Lock()
 
 
 def crop(image: bytes | Path, resolution: int) -> Pixels:
@@ -29,7 +84,7 @@ def crop(image: bytes | Path, resolution: int) -> Pixels:
 
     Parameters
     ----------
-    image : an encoded image (JPEG, PNG, ... as Pillow reads them) or the path of one.
+    image : an encoded image (of one of FORMATS) or the path of one.
     resolution : R, side of the square in pixels.
 
     Returns
@@ -38,20 +93,51 @@ def crop(image: bytes | Path, resolution: int) -> Pixels:
 
     Raises
     ------
-    ValueError
-        If the image cannot be decoded or is too long a strip; the message names it.
+    BadImage
+        If the image cannot be decoded, has more than MOST_PIXELS or is too long a strip; a ValueError whose message names it.
     """
     try:
-        with Image.open(BytesIO(image) if isinstance(image, bytes) else image) as opened:
-            width, height = _resized(opened.size, resolution)
-            if width * height > MOST_PIXELS:
-                raise ValueError(f"{opened.width} x {opened.height} pixels is too long a strip to resize to {resolution}")
-            left, top = round((width - resolution) / 2), round((height - resolution) / 2)
-            box = (left, top, left + resolution, top + resolution)
-            square = opened.resize((width, height), Image.Resampling.BICUBIC).crop(box)
+        try:
+            return _square(image, resolution)
+        except Warning:
+            # Under `python -W error` Pillow's remarks (damaged EXIF, a palette's transparency) stop it; without, the image is used.
+            # The filters belong to the whole process, so one thread at a time may change them.
+            with _WARNED_AS_ERROR, warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return _square(image, resolution)
+    except Exception as error:
+        # Pillow's readers raise whatever a damaged file makes them trip over: OSError, SyntaxError, struct.error, KeyError, ...
+        lasting = not isinstance(error, MemoryError) and getattr(error, "errno", None) is None
+        raise BadImage(_image_name(image), _reason(error), lasting) from error
+
+
+def _square(image: bytes | Path, resolution: int) -> Pixels:
+    # A path given to Pillow is mapped into memory, where some damaged files look otherwise than their bytes do.
+    with BytesIO(image) if isinstance(image, bytes) else image.open("rb") as file, Image.open(file, formats=FORMATS) as opened:
+        pixels, short, long = opened.width * opened.height, min(opened.size), max(opened.size)
+        if pixels > MOST_PIXELS:
+            raise ValueError(f"{opened.width} x {opened.height} pixels are more than {MOST_PIXELS:,}, perhaps a decompression bomb")
+        if long > MOST_STRETCHED * short:
+            raise ValueError(f"{opened.width} x {opened.height} pixels are a strip of more than 1 : {MOST_STRETCHED}")
+        width, height = _resized(opened.size, resolution)
+        left, top = round((width - resolution) / 2), round((height - resolution) / 2)
+        with ROOM.taken(min(pixels + width * height, MOST_PIXELS)):
+            square = opened.resize((width, height), Image.Resampling.BICUBIC).crop((left, top, left + resolution, top + resolution))
+            # Only a remark about the alpha of some palettes depends on it: the conversion to RGB drops transparency.
+            square.info.pop("transparency", None)
             return np.array(square.convert("RGB"), dtype=np.uint8)
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, Image.DecompressionBombError) as error:
-        raise ValueError(f"cannot read {_image_name(image)}: {error}. Replace the file or take its row out") from error
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with an image, from what reading it raised; without the file's name, which the caller knows."""
+    if isinstance(error, UnidentifiedImageError):
+        return f"it is empty, or damaged from its first bytes on, or of no format that is read here ({', '.join(FORMATS)})"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory to decode it"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    known = isinstance(error, OSError | ValueError | SyntaxError | Image.DecompressionBombError)
+    return str(error) if known and str(error) else repr(error)
 
 
 def _resized(size: tuple[int, int], resolution: int) -> tuple[int, int]:

@@ -1,18 +1,16 @@
+"""Canonical batches, the order of what returns, and finished embeddings that are found again."""
+
 import hashlib
 import threading
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-from PIL import Image
 
 from qbias.benchmarks.content import canonical_order
-from qbias.embed import batches, embed_images, embed_texts, pixels, stored_embeddings
+from qbias.embed import batches, embed_images, embed_texts, stored_embeddings
 from qbias.encoder import Preprocessing
 from qbias.environment import one_thread_per_batch
 from qbias.quantizers import QUANTIZERS
-from qbias.records import Dataset
 
 
 class Recorder:
@@ -36,16 +34,14 @@ class Recorder:
         return np.array([[len(text), 0] for text in texts], dtype=np.float32)
 
 
+IDS = [f"{number}.png" for number in range(10)]
+PIXELS_N883 = np.repeat(np.arange(10, dtype=np.uint8), 8 * 8 * 3).reshape(10, 8, 8, 3)
+
+
 @pytest.fixture
-def drawn(tmp_path, monkeypatch):
+def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("QBIAS_CACHE", str(tmp_path / "cache"))
-    root = tmp_path / "images"
-    root.mkdir()
-    names = [f"{number}.png" for number in range(10)]
-    for number, name in enumerate(names):
-        Image.new("RGB", (12, 9), (number, number, number)).save(root / name)
-    images = pd.DataFrame({"id": names, "path": names})
-    return Dataset("drawn", "retrieval", root, images, pd.DataFrame({"text": []}), {}, "digest-one", "prompts")
+    return tmp_path / "cache"
 
 
 def test_canonical_order_is_the_order_of_the_ids_sha256():
@@ -59,18 +55,17 @@ def test_batches_cover_every_row_once():
     assert list(batches(0, 3)) == []
 
 
-def test_what_stands_together_does_not_depend_on_the_datasets_order(drawn):
-    pixel_NRR3, ids = pixels(drawn, 8), list(drawn.images["id"])
+def test_what_stands_together_does_not_depend_on_the_datasets_order():
     forwards, backwards = Recorder(), Recorder()
-    embed_images(forwards, pixel_NRR3, ids, batch_size=4, advance=lambda n: None)
-    embed_images(backwards, pixel_NRR3[::-1], ids[::-1], batch_size=4, advance=lambda n: None)
+    embed_images(forwards, PIXELS_N883, IDS, batch_size=4, advance=lambda n: None)
+    embed_images(backwards, PIXELS_N883[::-1], IDS[::-1], batch_size=4, advance=lambda n: None)
     assert sorted(forwards.batches) == sorted(backwards.batches)
     assert sorted(len(rows) for rows in forwards.batches) == [2, 4, 4]
 
 
-def test_rows_return_in_the_datasets_order(drawn):
+def test_rows_return_in_the_datasets_order():
     done: list[int] = []
-    rows = embed_images(Recorder(), pixels(drawn, 8), list(drawn.images["id"]), batch_size=4, advance=done.append)
+    rows = embed_images(Recorder(), PIXELS_N883, IDS, batch_size=4, advance=done.append)
     assert rows[:, 0].tolist() == list(range(10))
     assert sum(done) == 10
 
@@ -81,24 +76,14 @@ def test_texts_keep_the_lists_order_in_batches():
     assert recorder.batches == [["a", "bb"], ["ccc"]]
 
 
-def test_images_are_decoded_once(drawn):
-    first = np.array(pixels(drawn, 8))
-    for file in drawn.root.iterdir():
-        file.unlink()
-    assert np.array_equal(pixels(drawn, 8), first)
+def test_a_text_that_stands_twice_is_embedded_once():
+    encoder = Recorder()
+    rows = embed_texts(encoder, ["missile", "a", "missile", "bb"], batch_size=2, advance=lambda n: None)
+    assert rows[:, 0].tolist() == [7, 1, 7, 2]
+    assert sorted(text for batch in encoder.batches for text in batch) == ["a", "bb", "missile"]
 
 
-def test_every_bad_image_is_named_and_nothing_is_kept(drawn):
-    for name in ("3.png", "7.png"):
-        (drawn.root / name).write_bytes(b"no image")
-    with pytest.raises(ValueError, match="2 of 10 images cannot be decoded") as caught:
-        pixels(drawn, 8)
-    assert "3.png" in str(caught.value)
-    assert "7.png" in str(caught.value)
-    assert [path for path in Path(drawn.root.parent / "cache").rglob("*") if path.is_file()] == []
-
-
-def test_embeddings_are_computed_once_per_content_and_again_when_cut_short(drawn):
+def test_embeddings_are_computed_once_per_content_and_again_when_cut_short(cache):
     calls = []
 
     def compute():
@@ -108,13 +93,13 @@ def test_embeddings_are_computed_once_per_content_and_again_when_cut_short(drawn
     for facts in ({"weights": "a"}, {"weights": "a"}, {"weights": "b"}):
         assert np.array_equal(stored_embeddings("images", facts, compute), np.eye(3))
     assert len(calls) == 2
-    for file in (drawn.root.parent / "cache").rglob("*.npy"):
+    for file in cache.rglob("*.npy"):
         file.write_bytes(file.read_bytes()[:40])
     assert np.array_equal(stored_embeddings("images", {"weights": "a"}, compute), np.eye(3))
     assert len(calls) == 3
 
 
-def test_two_threads_storing_the_same_embeddings_leave_whole_files(drawn):
+def test_two_threads_storing_the_same_embeddings_leave_whole_files(cache):
     start = threading.Barrier(2)
 
     def compute():

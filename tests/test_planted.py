@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 from qbias.benchmarks import BENCHMARKS, load
-from qbias.embed import embed_images, embed_texts, pixels
+from qbias.embed import embed_images, embed_texts
 from qbias.environment import one_thread_per_batch
 from qbias.measure import class_table
 from qbias.outcomes import outcomes_of
+from qbias.pixels import pixels
 from qbias.protocol import Protocol
 from qbias.quantizers import QUANTIZERS
 from qbias.toyworld.catalogue import PLANTED, TOY_MODELS

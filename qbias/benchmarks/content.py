@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -72,44 +73,76 @@ def _check_file(file: Path, parent_inside: bool, real_root: str, place: str, pro
 
 def finished(dataset: Dataset, *, limit: int | None) -> Dataset:
     """The dataset cut to its limit, with its digests."""
-    cut = dataset if limit is None or limit >= len(dataset.images) else _limited(dataset, limit)
-    return Dataset(
-        benchmark=cut.benchmark,
-        kind=cut.kind,
-        root=cut.root,
-        images=cut.images,
-        texts=cut.texts,
-        facts=cut.facts,
-        digest=_content_digest(cut),
-        prompts_sha256=json_digest(list(cut.texts["text"])),
-    )
+    whole = limit is None or limit >= len(dataset.images)
+    cut = dataset if whole else _only(dataset, np.sort(canonical_order(dataset.images["id"])[:limit]))
+    return replace(cut, digest=_content_digest(cut), prompts_sha256=json_digest(list(cut.texts["text"])))
 
 
-def _limited(dataset: Dataset, limit: int) -> Dataset:
-    """The first `limit` images in canonical order, in the dataset's own order; a caption stays with its image."""
-    kept = np.sort(canonical_order(dataset.images["id"])[:limit])
+def without(dataset: Dataset, rows: Sequence[int]) -> Dataset:
+    """A finished dataset less some of its images, as if its files had never named them; digests are computed anew.
+
+    A caption goes with its image; the texts of other kinds stay. The number of images left out is added to
+    `facts["skipped_images"]`, which is no part of the digest: what was left out does not show in the rows that are there.
+
+    Parameters
+    ----------
+    dataset : as `finished` gives it.
+    rows : numbers of image rows.
+
+    Raises
+    ------
+    ValueError
+        If no image is left.
+    """
+    left_out = set(rows)
+    kept = [row for row in range(len(dataset.images)) if row not in left_out]
+    if not kept:
+        raise ValueError(f"{dataset.root}: none of the {len(dataset.images)} images of {dataset.benchmark!r} is left; replace the files")
+    skipped = dataset.facts.get("skipped_images", 0) + len(dataset.images) - len(kept)
+    cut = _only(dataset, np.array(kept, dtype=np.intp))
+    return finished(replace(cut, facts={**cut.facts, "skipped_images": skipped}), limit=None)
+
+
+def _only(dataset: Dataset, kept: NDArray[np.intp]) -> Dataset:
+    """Some images, by ascending row number; a caption stays with its image. The digests still have to be made."""
     images, texts = dataset.images.iloc[kept].reset_index(drop=True), dataset.texts
     if dataset.kind == "retrieval":
         new_row = {int(old): new for new, old in enumerate(kept)}
         texts = texts[texts["image"].isin(list(new_row))].reset_index(drop=True)
         texts = texts.assign(image=texts["image"].map(new_row).astype("int64"))
-    return Dataset(dataset.benchmark, dataset.kind, dataset.root, images, texts, dataset.facts, "", "")
+    return replace(dataset, images=images, texts=texts, digest="", prompts_sha256="")
 
 
 def _content_digest(dataset: Dataset) -> str:
-    """sha256 over the rows (labels, groups, which text belongs to what) and every image file's bytes; not over the texts."""
+    """sha256 over the rows (labels, groups, which text belongs to what) and every image file's bytes; not over the texts.
+
+    A benchmark of one's own adds `facts["definition"]`: all that its file says and that can change a number.
+    """
     rows: dict[str, Any] = {str(name): column.tolist() for name, column in dataset.images.items()}
     links: dict[str, Any] = {str(name): column.tolist() for name, column in dataset.texts.items() if name != "text"}
-    return json_digest({"images": rows, "texts": links, "files": _file_digests(dataset.root, rows["path"])})
+    content: dict[str, Any] = {"images": rows, "texts": links, "files": _file_digests(dataset.root, rows["path"])}
+    if "definition" in dataset.facts:
+        content["definition"] = dataset.facts["definition"]
+    return json_digest(content)
 
 
 def _file_digests(root: Path, paths: Sequence[str]) -> list[str]:
     """Reading and hashing both let go of the interpreter lock, so threads help."""
-    try:
-        with ThreadPoolExecutor(HASHERS) as pool:
-            return list(pool.map(lambda path: file_digest(root / path), paths))
-    except OSError as error:
-        raise ValueError(f"{error.filename}: cannot be read ({error.strerror}); check the file's permissions") from None
+
+    def digest(path: str) -> str | OSError:
+        try:
+            return file_digest(root / path)
+        except OSError as error:
+            return error
+
+    with ThreadPoolExecutor(HASHERS) as pool:
+        found = list(pool.map(digest, paths))
+    problems = Problems(root)
+    for path, one in zip(paths, found, strict=True):
+        if isinstance(one, OSError):
+            problems.add(f"image {path!r}", f"cannot be opened ({one.strerror})", "make it a file that you may read, or take its row out")
+    problems.refuse()
+    return [one for one in found if isinstance(one, str)]
 
 
 def unfinished(
