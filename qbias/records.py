@@ -40,8 +40,9 @@ class Dataset:
     texts : one row per text, in canonical order. Column `text`; classification adds `class` and `template` (ints,
         row = class * templates + template); retrieval adds `image` (row number of the right image).
     facts : JSON values that the measurement needs. classification: `classes`, `templates`, `ks`, `pairs` (list of
-        Pair as dicts), `min_per_group`, `sign`, `class2`. retrieval: `ks`. skew: `attributes` (name -> list of values),
-        `k`, `desired`, `prompt_set`.
+        Pair as dicts), `min_per_group`, `sign`, `class2`, `groups` (attributes, where there are more than the pairs have). retrieval: `ks`.
+        skew: `attributes` (name -> list of values), `k`, `desired`, `prompt_set`. Any: `skipped_images` (how many were left out because
+        they cannot be decoded), `definition` (all that a YAML file says and that can change a number).
     digest : sha256 over rows and the bytes of every image file (not of the texts).
     prompts_sha256 : sha256 of the text list.
     """

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -18,6 +17,7 @@ from pydantic import (
     field_validator,
 )
 
+from qbias.benchmarks.strict_yaml import read_yaml
 from qbias.digests import json_digest
 from qbias.protocol import FIELDS
 from qbias.tables import pick
@@ -99,16 +99,12 @@ def load_policy(path: Path = DEFAULT_POLICY) -> Policy:
     Raises
     ------
     ValueError
-        If the file is missing, not YAML, repeats a key, has an unknown key (with the nearest valid one), or a value
-        that the schema refuses. All faults of the schema are listed at once.
+        If the file is missing, not YAML as strict_yaml.py reads it, has an unknown key (with the nearest valid one), or a
+        value that the schema refuses. All faults of the schema are listed at once.
     """
     if not path.is_file():
         raise ValueError(f"no policy file at {path}: give the path of a YAML file such as {DEFAULT_POLICY.name}")
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 - a SafeLoader, see below
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path.name} cannot be read as YAML: {error}") from error
-    return policy_from(raw, where=path.name)
+    return policy_from(read_yaml(path).value, where=path.name)
 
 
 def policy_from(raw: Any, *, where: str = "policy") -> Policy:
@@ -142,15 +138,3 @@ def _valid_keys(location: tuple[int | str, ...]) -> list[str]:
         "sign_off": SignOff,
     }
     return list((parts[str(location[0])] if location else Policy).model_fields)
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, which keeps the last of two equal keys, made to refuse the second."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for position, key in enumerate(keys):
-            if key in keys[:position]:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands there twice", node.start_mark)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
-        return mapping

@@ -1,10 +1,12 @@
 """The benchmarks: a row each, in the order in which they are measured. Reading them decodes no image and imports no torch.
 
-To add one: a file with a loader, and a row here. A row's `layout` is what a user sees when the folder is missing.
+To add one: a file with a loader, and a row here; or, without code, a YAML file (custom.py), whose path stands for its name everywhere.
+A row's `layout` is what a user sees when the folder is missing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from qbias.benchmarks.coco import load_coco
@@ -14,6 +16,9 @@ from qbias.benchmarks.fairface import load_fairface
 from qbias.benchmarks.imagenet import load_imagenet
 from qbias.protocol import Protocol
 from qbias.records import Dataset, Kind
+from qbias.tables import pick, split_names
+
+DEFINITIONS = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Benchmark:
 
     Attributes
     ----------
-    folder : its subfolder of the data root.
+    folder : its subfolder of the data root; the absolute path of the file for one that a YAML file defines.
     layout : what that folder is expected to hold.
     load : (folder, protocol) -> Dataset without limit and digests; `load` below adds them.
     """
@@ -34,6 +39,11 @@ class Benchmark:
     load: Callable[[Path, Protocol], Dataset]
     home: str
     licence: str
+
+    @property
+    def own(self) -> bool:
+        """Whether a YAML file defines it; it then needs no data root."""
+        return Path(self.folder).is_absolute()
 
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -79,6 +89,51 @@ BENCHMARKS: dict[str, Benchmark] = {
 }
 
 
+@lru_cache(maxsize=64)
+def benchmark_row(benchmark: str) -> Benchmark:
+    """The row of that name, or the benchmark that the YAML file at that path defines.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the file is not as it should be (with line numbers).
+    """
+    if not benchmark.lower().endswith(DEFINITIONS):
+        return pick(BENCHMARKS, benchmark, what="benchmark (or the path of a .yaml file)")
+    from qbias.benchmarks.custom import load_custom
+    from qbias.benchmarks.definition import read_definition
+
+    file = Path(benchmark).expanduser().resolve()
+    found = read_definition(file)
+    return Benchmark(
+        name=found.name,
+        kind=found.kind,
+        folder=str(file),
+        layout="",
+        load=lambda path, protocol: load_custom(path),
+        home=found.home,
+        licence=found.licence,
+    )
+
+
+def benchmark_list(benchmarks: str | Iterable[str]) -> tuple[str, ...]:
+    """Names and paths of a comma-separated list, each once: the table's rows in its order, then YAML files as absolute paths.
+
+    `all` stands for every row of BENCHMARKS, and may stand beside YAML files.
+
+    Raises
+    ------
+    ValueError
+        If the list is empty, a name is unknown or a file cannot be used.
+    """
+    wanted = split_names(benchmarks)
+    if not wanted:
+        raise ValueError(f"no benchmark named: give one or several of {', '.join(BENCHMARKS)}, 'all', or paths of .yaml files")
+    rows = [row for name in wanted for row in (BENCHMARKS.values() if name == "all" else [benchmark_row(name)])]
+    chosen = {row.name for row in rows if BENCHMARKS.get(row.name) is row}
+    return (*(name for name in BENCHMARKS if name in chosen), *dict.fromkeys(row.folder for row in rows if row.own))
+
+
 def load(benchmark: Benchmark, data: Path, protocol: Protocol) -> Dataset:
     """Read and check a benchmark below the data root; cut it to the protocol's limit; compute its digests.
 
@@ -94,10 +149,10 @@ def load(benchmark: Benchmark, data: Path, protocol: Protocol) -> Dataset:
         If the folder is missing (with the layout expected) or its content is bad (with every offender, up to 20).
     """
     root = data / benchmark.folder
-    if not root.is_dir():
+    if not root.exists():
         expected = f"benchmark {benchmark.name!r} expects below {data}: {benchmark.layout}"
         raise ValueError(f"{root}: no such folder; {expected} (see {benchmark.home})")
     return finished(benchmark.load(root, protocol), limit=protocol.limit)
 
 
-__all__ = ["BENCHMARKS", "Benchmark", "load"]
+__all__ = ["BENCHMARKS", "Benchmark", "benchmark_list", "benchmark_row", "load"]
