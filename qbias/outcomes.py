@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from qbias.digests import file_digest
-from qbias.metrics import hits, image_ranks, skews, text_ranks, top_images, top_k_indices
+from qbias.metrics import hits, image_ranks, scorer, skews, text_ranks, top_images, top_k_indices
 from qbias.protocol import Protocol
 from qbias.records import Dataset, Kind, Outcomes
 from qbias.store import whole_file
@@ -113,12 +113,13 @@ def class_embeddings(text_MD: Rows, *, classes: int) -> NDArray[np.float32]:
 def _classification(dataset: Dataset, image_ND: NDArray[np.float32], text_MD: NDArray[np.float32]) -> dict[str, pd.DataFrame]:
     facts, images = dataset.facts, dataset.images
     class_CD = class_embeddings(text_MD, classes=len(facts["classes"]))
+    scores = scorer(class_CD)
     wanted = max(TOP, *facts["ks"])
     kept = min(wanted, len(class_CD))
     top_NK = np.full((len(image_ND), wanted), -1, dtype=np.int64)
     for start in range(0, len(image_ND), SCORED_AT_ONCE):
         part = slice(start, start + SCORED_AT_ONCE)
-        top_NK[part, :kept] = top_k_indices(image_ND[part] @ class_CD.T, k=kept)
+        top_NK[part, :kept] = top_k_indices(scores(image_ND[part]), k=kept)
     columns: dict[str, Any] = {f"top_{rank + 1}": top_NK[:, rank] for rank in range(wanted)}
     for k in facts["ks"]:
         found = hits(images["label"], top_NK, k=k)
@@ -142,7 +143,8 @@ def _retrieval(dataset: Dataset, image_ND: NDArray[np.float32], text_MD: NDArray
 
 
 def _skew(dataset: Dataset, image_ND: NDArray[np.float32], text_MD: NDArray[np.float32]) -> dict[str, pd.DataFrame]:
-    images, score_NP = dataset.images.drop(columns="path"), image_ND @ text_MD.T
+    # Images are the items of a search: two that are the same must tie.
+    images, score_NP = dataset.images.drop(columns="path"), scorer(image_ND)(text_MD).T
     scores = pd.DataFrame(score_NP, columns=[f"score_{prompt}" for prompt in range(len(text_MD))])
     parts = [_top_counts(dataset, score_NP, name, values) for name, values in dataset.facts["attributes"].items()]
     return {"images": pd.concat([images, scores], axis=1), "prompts": pd.concat(parts, ignore_index=True)}

@@ -186,3 +186,13 @@ def test_embeddings_that_break_the_contract_are_refused(spoil: Any, told: str) -
 def test_templates_that_cancel_out_are_refused() -> None:
     with pytest.raises(ValueError, match="class 1 cancel out"):
         class_embeddings(np.array([[1.0, 0], [1, 0], [0, 1], [0, -1]]), classes=2)
+
+
+@pytest.mark.parametrize(("classes", "images"), [(7, 1), (7, 3), (9, 2), (8, 400)])
+def test_classes_of_one_name_tie_exactly_at_full_width(monkeypatch: pytest.MonkeyPatch, classes: int, images: int) -> None:
+    # At these sizes the last bit of a matrix product depends on a column's place.
+    monkeypatch.setattr("tests.made.WIDTH", 512)
+    dataset, image_ND, text_MD = classification(images=images, classes=classes)
+    text_MD[-2:] = text_MD[2:4]  # the last class has the texts of class 1
+    top_1 = outcomes_of(dataset, image_ND, text_MD, Protocol()).frames["images"]["top_1"]
+    assert not (top_1 == classes - 1).any()

@@ -7,6 +7,7 @@ from qbias.metrics.classification import GroupRecalls, accuracy, group_recalls, 
 from qbias.metrics.disparity import RecallGaps, macro_gap, max_disparity, min_disparity, recall_gaps
 from qbias.metrics.groups import intersection, members, values
 from qbias.metrics.retrieval import image_ranks, recall_at_k, text_ranks
+from qbias.metrics.similarity import scorer
 from qbias.metrics.skew import Skews, max_skew, min_skew, ndkl, skews, top_images
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "recall_at_k",
     "recall_gaps",
     "recall_per_class",
+    "scorer",
     "skews",
     "text_ranks",
     "top_images",

@@ -6,11 +6,11 @@ Shapes: N images, M captions (texts), D embedding width, Q queries.
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from qbias.metrics.classification import Ints
+from qbias.metrics.similarity import Rows, scorer
 
-Rows = NDArray[np.floating]
 TEXTS_A_CHUNK, IMAGES_A_CHUNK = 1024, 256
 """Fixed, because the last bit of a product can depend on the size of the matrices, and ranks must not depend on a setting."""
 
@@ -111,9 +111,10 @@ def recall_at_k(rank_Q: ArrayLike, *, k: int) -> float:
 
 def _chunks(query_QD: Rows, item_ID: Rows, size: int) -> Iterator[tuple[slice, Rows]]:
     """Scores of `size` queries at a time with all items."""
+    scores = scorer(item_ID)
     for start in range(0, len(query_QD), size):
         part = slice(start, min(start + size, len(query_QD)))
-        yield part, query_QD[part] @ item_ID.T
+        yield part, scores(query_QD[part])
 
 
 def _before(score_QI: Rows, own_Q1: Rows, index_Q1: Ints, index_I: Ints) -> Ints:
