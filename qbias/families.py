@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from qbias.metrics import RecallGaps, Skews, accuracy, recall_at_k, values
+from qbias.metrics import RecallGaps, Skews, accuracy, recall_at_k, values, worst_group_accuracy
 from qbias.prepared import Prepared
 from qbias.records import Insufficient, Measured
 
@@ -60,14 +60,14 @@ def disparities(value: Callable[[Prepared, RecallGaps], float]) -> Callable[[Pre
 
 
 def name_part(name: str) -> str:
-    """A pair's or attribute's name as it stands in metric names: letters, digits and underscores.
+    """A pair's or attribute's name as it stands in metric names: letters, digits and underscores of ASCII, all else one hyphen.
 
     Examples
     --------
-    >>> name_part("gender_mf")
-    'gender_mf'
+    >>> name_part("gender_mf"), name_part("skin tone")
+    ('gender_mf', 'skin-tone')
     """
-    return re.sub(r"\W+", "-", name)
+    return re.sub(r"\W+", "-", name, flags=re.ASCII)
 
 
 def _gap_counts(gaps: RecallGaps) -> dict[str, int]:
@@ -77,6 +77,24 @@ def _gap_counts(gaps: RecallGaps) -> dict[str, int]:
         "second": int(gaps.count_second_C[gaps.eligible_C].sum()),
         "largest_smaller_group": int(np.minimum(gaps.count_first_C, gaps.count_second_C).max(initial=0)),
     }
+
+
+def worst_groups(prepared: Prepared, pattern: str) -> Iterator[Result]:
+    """Accuracy of the worst group of each attribute of the pairs, and of each two of them together, at each k."""
+    images, floor, classes = prepared.outcomes.frames["images"], int(prepared.facts["min_per_group"]), len(prepared.classes)
+    for attributes, group_N in prepared.group_columns.items():
+        sizes = prepared.group_sizes[attributes]
+        for k in prepared.ks:
+            name = pattern.format(benchmark=prepared.benchmark, attribute="-and-".join(map(name_part, attributes)), k=k)
+            groups = prepared.compared_groups(attributes, k)
+            if k >= classes:
+                yield Insufficient(name, f"k={k} takes all {classes} classes, where every image is a hit", {"classes": classes, "k": k})
+            elif not groups:
+                counts = {"groups": len(sizes), "images_of_largest": max(sizes.values(), default=0), "min_per_group": floor}
+                yield Insufficient(name, f"fewer than two groups have {floor} images", counts)
+            else:
+                _, value, size = worst_group_accuracy(images[f"hit_at_{k}"], group_N, groups=groups, min_per_group=floor)
+                yield Measured(name, value, {"images": int(np.count_nonzero(group_N != "")), "worst_group": size, "groups": len(groups)})
 
 
 def recalls(frame: str, candidates: str) -> Callable[[Prepared, str], Iterator[Result]]:
@@ -100,6 +118,8 @@ def _too_few(prepared: Prepared, attribute: str) -> tuple[str, dict[str, int]] |
     """Why an attribute's skews say nothing, if so."""
     group_N, k = prepared.column(attribute), int(prepared.facts["k"])
     images, present = int(np.count_nonzero(group_N != "")), len(values(group_N))
+    if not images:
+        return f"no image has {attribute}", {"images": 0}
     if k >= images:
         return f"k={k} takes all {images} images that have the attribute, where skew is 0 by construction", {"images": images, "k": k}
     if present < 2:
@@ -130,8 +150,8 @@ def value_skews(prepared: Prepared, pattern: str) -> Iterator[Result]:
     """Mean skew over the prompts of each value of each attribute."""
     for attribute, listed in prepared.attributes.items():
         short = _too_few(prepared, attribute)
-        for value, called in zip(listed, _value_names(attribute, listed), strict=True):
-            parts = {"attribute": name_part(attribute), "value": called, "k": prepared.facts["k"]}
+        for value in listed:
+            parts = {"attribute": name_part(attribute), "value": slug(value), "k": prepared.facts["k"]}
             name = pattern.format(benchmark=prepared.benchmark, **parts)
             images = int(np.count_nonzero(prepared.column(attribute) == value))
             if short:
@@ -144,10 +164,3 @@ def value_skews(prepared: Prepared, pattern: str) -> Iterator[Result]:
                 floored = int(np.count_nonzero(found.count_PG[:, column] == 0))
                 counts = {"prompts": len(found.skew_PG), "images": images, "floored": floored}
                 yield Measured(name, float(found.skew_PG[:, column].mean()), counts)
-
-
-def _value_names(attribute: str, listed: list[str]) -> list[str]:
-    names = [slug(value) for value in listed]
-    if len(set(names)) < len(names):
-        raise ValueError(f"values of {attribute!r} share a metric name ({', '.join(names)}): rename them so that letters or digits differ")
-    return names

@@ -5,12 +5,13 @@ Shapes: N images or positives, P prompts, K top ranks.
 
 from collections.abc import Mapping
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qbias.metrics import RecallGaps, Skews, members, recall_gaps, skews, top_images
+from qbias.metrics import RecallGaps, Skews, intersection, members, recall_gaps, skews, top_images, values
 from qbias.outcomes import Positives, positives
 from qbias.records import Outcomes, Pair
 
@@ -74,6 +75,29 @@ class Prepared:
             for pair in self.pairs
             for k in self.ks
         }  # fmt: skip
+
+    @cached_property
+    def group_columns(self) -> dict[tuple[str, ...], NDArray[np.object_]]:
+        """Each attribute, then each two of them together, with its group of every image (classification).
+
+        The attributes are those of the pairs, and `facts["groups"]` where a dataset has more.
+        """
+        names = dict.fromkeys([*(pair.column for pair in self.pairs), *self.facts.get("groups", ())])
+        single = {name: self.column(name) for name in names}
+        both = {(one, two): intersection(single[one], single[two]) for one, two in combinations(single, 2)}
+        return {(name,): column for name, column in single.items()} | {pair: np.array(cells, dtype=object) for pair, cells in both.items()}
+
+    @cached_property
+    def group_sizes(self) -> dict[tuple[str, ...], dict[str, int]]:
+        """How many images are in each group that occurs, by the keys of `group_columns` (classification)."""
+        columns = self.group_columns.items()
+        return {key: {group: int(members(group_N, group).sum()) for group in values(group_N)} for key, group_N in columns}
+
+    def compared_groups(self, attributes: tuple[str, ...], k: int) -> tuple[str, ...]:
+        """The groups whose accuracies at k can be compared: those of `min_per_group` images, if two are; none where all are hits."""
+        floor = int(self.facts["min_per_group"])
+        large = tuple(group for group, size in self.group_sizes[attributes].items() if size >= floor)
+        return large if len(large) > 1 and k < len(self.classes) else ()
 
     @cached_property
     def attributes(self) -> dict[str, list[str]]:

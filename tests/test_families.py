@@ -16,7 +16,8 @@ def missing(kind: str, part: str, **facts: object) -> list[Insufficient]:
 
 def test_k_that_takes_every_class() -> None:
     found = missing("classification", "_at_5", classes=5)
-    assert {row.name for row in found} >= {"facet/accuracy_at_5", "facet/skin_ld/max_disparity_at_5", "facet/gender_mf/macro_gap_at_5"}
+    names = {row.name for row in found}
+    assert names >= {"facet/accuracy_at_5", "facet/skin_ld/max_disparity_at_5", "facet/gender-and-skin/worst_group_accuracy_at_5"}
     assert found[0].reason == "k=5 takes all 5 classes, where every image is a hit"
     assert found[0].counts == {"classes": 5, "k": 5}
     assert not missing("classification", "_at_1", classes=5)
@@ -34,6 +35,14 @@ def test_a_class_below_the_floor_is_left_out() -> None:
     measured, _ = measure(made_outcomes("classification", min_per_group=25))
     (row,) = [row for row in measured if row.name == "facet/gender_mf/max_disparity_at_1"]
     assert 0 < row.counts["eligible_classes"] < 8
+
+
+def test_one_group_above_the_floor_has_nobody_to_be_worse_than() -> None:
+    # Of the four intersections only masc & lighter has 110 images.
+    found = missing("classification", "worst_group", min_per_group=110)
+    assert {row.name for row in found} == {f"facet/gender-and-skin/worst_group_accuracy_at_{k}" for k in (1, 5)}
+    assert found[0].reason == "fewer than two groups have 110 images"
+    assert dict(found[0].counts) == {"groups": 4, "images_of_largest": 122, "min_per_group": 110}
 
 
 @pytest.mark.parametrize(("images", "expected"), [(10, ["coco/image_retrieval_recall_at_10"]), (11, [])])
@@ -66,9 +75,12 @@ def test_an_attribute_of_one_value_has_no_skew() -> None:
     assert {row.reason for row in insufficient if "/gender/" in row.name} == {"1 value occurs; a share needs at least two"}
 
 
-def test_values_that_share_a_metric_name_are_refused() -> None:
-    with pytest.raises(ValueError, match="share a metric name"):
+def test_names_that_make_one_metric_name_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"share a metric name \(fairface/race/east-asian/mean_skew_at_30\)"):
         measure(made_outcomes("skew", attributes={"race": ["East Asian", "east-asian"]}))
+    pairs = [{"name": name, "column": "gender", "first": "masc", "second": "fem"} for name in ("m f", "m-f")]
+    with pytest.raises(ValueError, match="facet/m-f/min_disparity_at_1"):
+        measure(made_outcomes("classification", pairs=pairs))
 
 
 def test_one_prompt_is_enough() -> None:
@@ -79,4 +91,4 @@ def test_one_prompt_is_enough() -> None:
 
 def test_names_are_safe_in_metric_names() -> None:
     assert [slug(value) for value in ("Male", "Southeast Asian", "70+", "é")] == ["male", "southeast-asian", "70", "unnamed"]
-    assert [name_part(name) for name in ("skin_ld", "a/b c")] == ["skin_ld", "a-b-c"]
+    assert [name_part(name) for name in ("skin_ld", "a/b c", "größe")] == ["skin_ld", "a-b-c", "gr-e"]

@@ -1,25 +1,26 @@
-"""Every metric: its names, its golden values by hand, and properties that hold for all of them, each shown able to fail."""
+"""Every metric: its names, and its golden values by hand."""
 
 import math
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import count
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from qbias import measure as module
-from qbias.measure import METRICS, Metric, class_table, group_table, harm_of, measure
+from qbias.group_tables import class_table, group_table
+from qbias.measure import METRICS, Metric, harm_of, measure
 from qbias.outcomes import outcomes_of
 from qbias.prepared import Prepared
 from qbias.protocol import Protocol
-from qbias.records import Dataset, Kind, Measured, Outcomes
-from tests.made import KINDS, MAKERS, made_outcomes, shuffled
+from qbias.records import Measured, Outcomes
+from tests.made import MAKERS, made_outcomes
 
 MLFLOW_NAME = re.compile(r"[\w\-.:/ ]{1,250}", re.ASCII)
-FACET_PAIRS = ("gender_mf", "skin_ld", "age_my", "age_mo")
+FACET_PAIRS = {"gender_mf": "gender", "skin_ld": "skin", "age_my": "age", "age_mo": "age"}
+FACET_ATTRIBUTES = ("gender", "skin", "age")
 
 
 def values(outcomes: Outcomes) -> dict[str, float]:
@@ -44,8 +45,10 @@ def test_every_row_measures_something(row: Metric) -> None:
 
 
 def protocol_names() -> dict[str, set[str]]:
-    """protocol.md 8, written out."""
+    """protocol.md 8, written out, and beyond it the worst group of each attribute and of each two together."""
     facet = {f"facet/accuracy_at_{k}" for k in (1, 5)}
+    groups = [*FACET_ATTRIBUTES, *("-and-".join(both) for both in combinations(FACET_ATTRIBUTES, 2))]
+    facet |= {f"facet/{name}/worst_group_accuracy_at_{k}" for name in groups for k in (1, 5)}
     for pair in FACET_PAIRS:
         for k in (1, 5):
             facet.add(f"facet/{pair}/macro_gap_at_{k}")
@@ -60,8 +63,9 @@ def protocol_names() -> dict[str, set[str]]:
 def test_no_metric_of_the_protocol_is_forgotten() -> None:
     rng = np.random.default_rng(0)
     facet, image_ND, text_MD = MAKERS["classification"](0)
-    pairs = [{"name": name, "column": "gender", "first": "masc", "second": "fem"} for name in FACET_PAIRS]
-    facet = replace(facet, facts={**facet.facts, "pairs": pairs})
+    ends = {"gender": ("masc", "fem"), "skin": ("lighter", "darker"), "age": ("middle", "older")}
+    pairs = [dict(zip(("name", "column", "first", "second"), (*row, *ends[row[1]]), strict=True)) for row in FACET_PAIRS.items()]
+    facet = replace(facet, facts={**facet.facts, "pairs": pairs}, images=facet.images.assign(age=rng.choice(ends["age"], len(image_ND))))
     imagenet = replace(facet, benchmark="imagenet", facts={**facet.facts, "pairs": []})
     attributes = {"gender": ["Male", "Female"], "race": ["White", "East Asian"], "age": ["younger", "middle", "older"]}
     fairface, face_ND, prompt_PD = MAKERS["skew"](0, images=1_500, attributes=attributes, k=1_000)
@@ -89,7 +93,7 @@ def test_names_belong_to_one_row_each() -> None:
         ("imagenet/accuracy_at_1", "lower"), ("coco/text_retrieval_recall_at_10", "lower"), ("facet/age_mo/max_disparity_at_5", "higher"),
         ("facet/age_mo/min_signed_disparity_at_5", "none"), ("fairface/race/min_skew_at_1000", "lower"),
         ("fairface/race/max_skew_at_1000", "higher"), ("fairface/race/latino-hispanic/mean_skew_at_1000", "none"),
-        ("my-set/age/ndkl", "higher"),
+        ("my-set/age/ndkl", "higher"), ("facet/skin_majority-and-age/worst_group_accuracy_at_5", "lower"),
     ],
 )  # fmt: skip
 def test_harm(name: str, harm: str) -> None:
@@ -142,6 +146,24 @@ def test_disparities_by_hand() -> None:
     assert found["facet/gender_mf/max_disparity_at_1"] == pytest.approx(1.0)
 
 
+def test_worst_groups_by_hand() -> None:
+    # gender: masc 3 of 4, fem 1 of 4; whoever has no gender counts in no group.
+    # tone: dark 3 of 4, light 2 of 5. Both: masc & dark 1 of 2, masc & light 2 of 2, fem & dark 1 of 1, fem & light 0 of 3.
+    outcomes = by_hand()
+    outcomes.frames["images"]["tone"] = ["light", "dark", "dark", "light", "dark", "light", "light", "light", "dark"]
+    outcomes.facts["pairs"].append({"name": "tone_ld", "column": "tone", "first": "light", "second": "dark"})
+    rows = {row.name: row for row in measure(outcomes)[0] if "worst_group" in row.name}
+    found = {name: (row.value, *row.counts.values()) for name, row in rows.items()}
+    assert found == {
+        "facet/gender/worst_group_accuracy_at_1": (1 / 4, 8, 4, 2),
+        "facet/tone/worst_group_accuracy_at_1": (2 / 5, 9, 5, 2),
+        "facet/gender-and-tone/worst_group_accuracy_at_1": (0.0, 8, 3, 4),
+    }
+    assert list(rows["facet/gender/worst_group_accuracy_at_1"].counts) == ["images", "worst_group", "groups"]
+    table = group_table(outcomes)
+    assert table[table["worst"]]["group"].tolist() == ["fem", "light", "fem & light"]
+
+
 def test_the_sign_decides_which_disparities_the_short_names_report() -> None:
     outcomes = made_outcomes("classification", sign="signed")
     signed, absolute = values(outcomes), values(made_outcomes("classification"))
@@ -177,141 +199,3 @@ def test_skews_by_hand() -> None:
     assert found["fairface/tint/b/mean_skew_at_2"] == pytest.approx((log(0.5 / 0.75) + log(1 / 0.75)) / 2)
     (row,) = [row for row in measure(outcomes)[0] if row.name == "fairface/tint/max_skew_at_2"]
     assert row.counts["floored"] == 1
-
-
-# ---- properties of every metric
-
-Check = Callable[[Kind], None]
-
-
-def order_of_images_does_not_matter(kind: Kind) -> None:
-    dataset, image_ND, text_MD = MAKERS[kind](1)
-    other, other_ND = shuffled(dataset, image_ND)
-    assert values(outcomes_of(other, other_ND, text_MD, Protocol())) == pytest.approx(
-        values(outcomes_of(dataset, image_ND, text_MD, Protocol())), abs=1e-12
-    )
-
-
-def renamed(dataset: Dataset) -> Dataset:
-    """Every group name reversed and doubled, so that length and alphabetical order change."""
-
-    def new(cell: str) -> str:
-        return "|".join(part[::-1] * 2 for part in cell.split("|"))
-
-    facts, columns = dict(dataset.facts), {}
-    for name in ("gender", "skin", "race", "mood"):
-        if name in dataset.images:
-            columns[name] = [new(cell) for cell in dataset.images[name]]
-    if "pairs" in facts:
-        facts["pairs"] = [{**pair, "first": new(pair["first"]), "second": new(pair["second"])} for pair in facts["pairs"]]
-    if "attributes" in facts:
-        facts["attributes"] = {name: [new(value) for value in listed] for name, listed in facts["attributes"].items()}
-    return replace(dataset, images=dataset.images.assign(**columns), facts=facts)
-
-
-def group_names_do_not_matter(kind: Kind) -> None:
-    dataset, image_ND, text_MD = MAKERS[kind](1)
-    before = measure(outcomes_of(dataset, image_ND, text_MD, Protocol()))[0]
-    after = measure(outcomes_of(renamed(dataset), image_ND, text_MD, Protocol()))[0]
-    assert [row.value for row in after] == pytest.approx([row.value for row in before], abs=1e-12)
-
-
-def equal_sides_differ_by_exactly_nothing(kind: Kind) -> None:
-    baseline, candidate = values(made_outcomes(kind, 1)), values(made_outcomes(kind, 1))
-    assert {name: candidate[name] - baseline[name] for name in baseline} == dict.fromkeys(baseline, 0.0)
-
-
-PROPERTIES: tuple[Check, ...] = (order_of_images_does_not_matter, group_names_do_not_matter, equal_sides_differ_by_exactly_nothing)
-CALLS = count()
-
-
-def first_image(prepared: Prepared, pattern: str) -> Iterator[Measured]:
-    """Depends on the order of the images."""
-    yield Measured(pattern, float(prepared.outcomes.frames["images"]["id"][0].removeprefix("image-")))
-
-
-def name_length(prepared: Prepared, pattern: str) -> Iterator[Measured]:
-    """Depends on how groups are called."""
-    facts = prepared.facts
-    names = [pair["first"] for pair in facts.get("pairs", ())] + [value for some in facts.get("attributes", {}).values() for value in some]
-    yield Measured(pattern, float(sum(map(len, names))))
-
-
-def another_each_time(prepared: Prepared, pattern: str) -> Iterator[Measured]:
-    """Depends on nothing that it should."""
-    yield Measured(pattern, 1.0 + 1e-15 * next(CALLS))
-
-
-BROKEN = dict(zip(PROPERTIES, (first_image, name_length, another_each_time), strict=True))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("check", PROPERTIES)
-def test_properties_of_every_metric(check: Check, kind: Kind) -> None:
-    check(kind)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("check", PROPERTIES)
-def test_each_property_can_fail(monkeypatch: pytest.MonkeyPatch, check: Check, kind: Kind) -> None:
-    if kind == "retrieval" and check is group_names_do_not_matter:
-        assert "pairs" not in MAKERS[kind](1)[0].facts, "retrieval has no groups, so their names cannot matter"
-        return
-    monkeypatch.setattr(module, "METRICS", (*METRICS, Metric("broken", kind, "none", BROKEN[check])))
-    with pytest.raises(AssertionError):
-        check(kind)
-
-
-# ---- tables
-
-
-def test_the_class_table_shows_what_the_metrics_were_made_of() -> None:
-    table = class_table(by_hand())
-    assert table.columns.tolist() == list(module.CLASS_COLUMNS)
-    assert table[["class_name", "n_first", "n_second", "eligible"]].to_numpy().tolist() == [
-        ["x", 3, 2, True], ["y", 2, 2, True], ["z", 0, 0, False]
-    ]  # fmt: skip
-    assert table["gap"][0] == pytest.approx(1 / 6)
-    assert (table["first"][0], table["second"][0]) == ("masc", "fem")
-    whole = class_table(made_outcomes("classification"))
-    assert len(whole) == 8 * 2 * 2
-    eligible = whole[(whole["pair"] == "skin_ld") & (whole["k"] == 5) & whole["eligible"]]
-    assert eligible["gap"].abs().max() == values(made_outcomes("classification"))["facet/skin_ld/max_disparity_at_5"]
-
-
-@pytest.mark.parametrize("kind", ["retrieval", "skew"])
-def test_tables_of_other_kinds_are_empty(kind: str) -> None:
-    assert class_table(made_outcomes(kind)).empty
-    assert group_table(made_outcomes(kind)).empty
-
-
-def test_a_benchmark_without_pairs_has_empty_tables() -> None:
-    outcomes = made_outcomes("classification", pairs=[])
-    assert class_table(outcomes).empty
-    assert group_table(outcomes).empty
-
-
-def test_the_group_table_has_groups_and_intersections() -> None:
-    outcomes = made_outcomes("classification", min_per_group=100)
-    table, images = group_table(outcomes), outcomes.frames["images"]
-    assert set(table["attribute"]) == {"gender", "skin", "gender & skin"}
-    chosen = table[(table["group"] == "fem & lighter") & (table["k"] == 1)].iloc[0]
-    inside = (images["gender"] == "fem") & images["skin"].str.contains("lighter")
-    assert chosen["images"] == inside.sum()
-    assert chosen["accuracy"] == pytest.approx(images["hit_at_1"][inside].mean())
-    assert not chosen["eligible"]
-    assert (table["eligible"] == (table["images"] >= 100)).all()
-    for _, rows in table[table["eligible"]].groupby(["attribute", "k"]):
-        assert rows.loc[rows["worst"], "accuracy"].unique().tolist() == [rows["accuracy"].min()]
-    assert not table[~table["eligible"]]["worst"].any()
-
-
-def test_a_small_group_is_never_the_worst() -> None:
-    outcomes = made_outcomes("classification", min_per_group=10)
-    images = outcomes.frames["images"]
-    missed = images.index[~images["hit_at_1"]][:3]
-    images.loc[missed, "gender"] = "few"
-    table = group_table(outcomes)
-    rows = table[(table["attribute"] == "gender") & (table["k"] == 1)].set_index("group")
-    assert rows.loc["few", ["images", "accuracy", "eligible", "worst"]].tolist() == [3, 0.0, False, False]
-    assert rows["worst"].sum() == 1

@@ -1,5 +1,7 @@
 """What metrics share is computed once, and right."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from qbias.metrics import members, recall_gaps
@@ -37,3 +39,19 @@ def test_skews_leave_out_images_without_the_attribute() -> None:
 def test_scores_are_read_in_the_order_of_the_prompts() -> None:
     outcomes = made_outcomes("skew", prompts=12)
     assert np.array_equal(Prepared(outcomes).score_NP[:, 10], outcomes.frames["images"]["score_10"])
+
+
+def test_two_attributes_together_are_a_group_column_too() -> None:
+    prepared = Prepared(made_outcomes("classification", min_per_group=110))
+    assert list(prepared.group_columns) == [("gender",), ("skin",), ("gender", "skin")]
+    both, images = prepared.group_sizes["gender", "skin"], prepared.outcomes.frames["images"]
+    assert both["masc & lighter"] == ((images["gender"] == "masc") & images["skin"].str.contains("lighter")).sum()
+    assert prepared.compared_groups(("gender",), 1) == ("fem", "masc")
+    assert prepared.compared_groups(("gender",), 8) == (), "every image is a hit among all 8 classes"
+    assert prepared.compared_groups(("gender", "skin"), 1) == (), "only masc & lighter is large enough"
+
+
+def test_attributes_without_a_pair_are_groups_too() -> None:
+    outcomes = made_outcomes("classification")
+    more = replace(outcomes, facts={**outcomes.facts, "pairs": outcomes.facts["pairs"][:1], "groups": ["skin"]})
+    assert list(Prepared(more).group_columns) == [("gender",), ("skin",), ("gender", "skin")]

@@ -142,6 +142,12 @@ def test_the_first_step_belongs_to_the_tables_family(comparison: Comparison) -> 
         (interval_text(-1e-9, 0.5), "−.000, .500"),
         (metric_label("mine/some_metric_at_3"), "mine some metric@3"),
         (metric_label("fairface/age/ndkl"), "FairFace Age NDKL"),
+        (metric_label("facet/age/worst_group_accuracy_at_5"), "FACET Age worst-group accuracy@5"),
+        (
+            metric_label("facet/gender-and-skin_majority/worst_group_accuracy_at_1"),
+            "FACET Gender & Skin Tone (majority of votes) worst-group accuracy@1",
+        ),
+        (metric_label("my-set/hair_length/min_signed_disparity_at_1"), "my-set hair length min signed disparity@1"),
     ],
 )
 def test_numbers_and_names_read_as_meant(text: str, expected: str) -> None:

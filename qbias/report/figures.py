@@ -1,5 +1,6 @@
 """Figure 1: zero-shot accuracy and text-to-image recall by model and precision. matplotlib is imported only when a figure is drawn."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qbias.comparison import Comparison
-from qbias.report.labels import metric_label, points_text
+from qbias.report.labels import benchmark_label, metric_label, points_text, statistic_label
 from qbias.store import whole_file
 
 if TYPE_CHECKING:
@@ -20,12 +21,15 @@ SHAPES = ("o", "s", "^", "D", "v", "P")
 INK, FAINT, BASE = "#1b1b1b", "#d4d4d4", "#555555"
 ROW, HEAD, FOOT, WIDTH = 0.205, 0.55, 0.6, 10.0
 """Inches: height of a row, of the panels' titles and of the axis below; width of the figure."""
-PANELS = (("accuracy_at_1",), ("image_retrieval_recall_at_5", "image_retrieval_recall_at_1"))
+PANELS = {"imagenet": ("accuracy", (1,)), "coco": ("image_retrieval_recall", (5, 1))}
+"""A panel per statistic: the paper's benchmark of it, and its preferred ranks."""
+LONGEST_NAMES = (60, 20)
+"""Characters of a benchmark's name above one panel, and above each of two."""
 AXIS_NOTE = (
     "In percent, higher is better; axes do not start at 0. The line through a block is its baseline, whose value stands at the top; "
     "the other numbers are changes in points."
 )
-PREFERRED = ("imagenet", "coco")
+NOTHING = "Neither accuracy nor retrieval recall was measured."
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,23 @@ class Mark:
 
 
 def figure_metrics(comparison: Comparison) -> list[str]:
-    """The metrics of Figure 1: accuracy@1 and text-to-image recall@5 (else @1), of ImageNet and COCO where they were measured."""
+    """The metrics of Figure 1: accuracy@1 and text-to-image recall@5 of ImageNet and COCO, else of the first benchmark that has them.
+
+    A benchmark that was measured at neither is shown at its lowest rank.
+    """
     found: list[str] = []
-    for benchmark, statistics in zip(PREFERRED, PANELS, strict=True):
-        names = [name for statistic in statistics for name in comparison.metrics if name.count("/") == 1 and name.endswith("/" + statistic)]
-        found += sorted(names, key=lambda name: not name.startswith(benchmark + "/"))[:1]
+    for preferred, (statistic, ks) in PANELS.items():
+        names = [name for name in comparison.metrics if re.fullmatch(rf"[^/]+/{statistic}_at_\d+", name)]
+        benchmarks = [preferred, *comparison.benchmarks]
+        ranked = [(benchmarks.index(name.partition("/")[0]), *_rank(name, ks), name) for name in names]
+        found += [row[-1] for row in sorted(ranked)[:1]]
     return found
+
+
+def _rank(name: str, preferred: Sequence[int]) -> tuple[int, int]:
+    """Preferred ranks first, then the lowest."""
+    k = int(name.rpartition("_at_")[2])
+    return (preferred.index(k) if k in preferred else len(preferred)), k
 
 
 def marks(comparison: Comparison, metric: str) -> list[Mark]:
@@ -71,24 +86,36 @@ def figure1(comparison: Comparison) -> "Figure":
     from matplotlib.figure import Figure
 
     metrics = figure_metrics(comparison)
+    if not metrics:
+        figure = Figure(figsize=(WIDTH, HEAD), facecolor="white")
+        figure.text(0.5, 0.5, NOTHING, ha="center", va="center", color=INK, fontsize=11)
+        return figure
     block = len(comparison.quantizers) + 2
     height = HEAD + FOOT + ROW * max(block * len(comparison.models), 4)
     figure = Figure(figsize=(WIDTH, height), facecolor="white")
-    if not metrics:
-        figure.text(0.5, 0.5, "Neither accuracy nor retrieval recall was measured.", ha="center", color=INK, fontsize=11)
-        return figure
     axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     longest = max(map(len, (_baseline_name(comparison), *comparison.quantizers)))
     left = min(0.3, max(0.95, 0.3 + 0.065 * longest) / WIDTH)
     figure.subplots_adjust(left=left, right=0.985, top=1 - HEAD / height, bottom=FOOT / height, wspace=0.06)
     for place, (axis, metric) in enumerate(zip(axes, metrics, strict=True)):
-        _panel(axis, marks(comparison, metric), metric, named=place == 0)
+        _panel(axis, marks(comparison, metric), named=place == 0)
         axis.set_ylim(block * len(comparison.models) - 0.3, -0.75)
+    _titles(axes, metrics)
     figure.text(0.985, 0.2 / height, AXIS_NOTE, ha="right", va="center", fontsize=8, color=BASE)
     return figure
 
 
-def _panel(axis: "Axes", rows: Sequence[Mark], metric: str, *, named: bool) -> None:
+def _titles(axes: Sequence["Axes"], metrics: Sequence[str]) -> None:
+    """What each panel shows, in one size that leaves room for all."""
+    parts = [name.partition("/") for name in metrics]
+    longest = LONGEST_NAMES[len(metrics) - 1]
+    titles = [f"{_cut(benchmark_label(benchmark), longest)} {statistic_label(statistic)} ↑" for benchmark, _, statistic in parts]
+    size = 11 if max(map(len, titles)) <= 40 else 9
+    for axis, title in zip(axes, titles, strict=True):
+        axis.set_title(title, fontsize=size, loc="left", color=INK, pad=8, parse_math=False)
+
+
+def _panel(axis: "Axes", rows: Sequence[Mark], *, named: bool) -> None:
     """Draw one metric: rows from the top, a headed block per model."""
     heights = list(_heights(rows))
     known = [row.value for row in rows if row.value is not None]
@@ -105,7 +132,6 @@ def _panel(axis: "Axes", rows: Sequence[Mark], metric: str, *, named: bool) -> N
     axis.set_yticks(heights, [row.quantizer for row in rows], fontsize=8, color=INK, parse_math=False)
     axis.tick_params(axis="y", length=0, labelleft=named, pad=4)
     axis.tick_params(axis="x", labelsize=8, color=FAINT, labelcolor=INK)
-    axis.set_title(metric_label(metric) + " ↑", fontsize=11, loc="left", color=INK, pad=8, parse_math=False)
     axis.grid(axis="x", color=FAINT, linewidth=0.5)
     axis.set_axisbelow(True)
     for side in ("top", "right", "left"):
@@ -198,4 +224,4 @@ def figure1_text(comparison: Comparison) -> str:
             if values:
                 sides.append(f"{name} {sum(values) / len(values):.1f} ({min(values):.1f} to {max(values):.1f})")
         parts.append(f"{metric_label(metric)} in percent, mean over models (smallest to largest): {'; '.join(sides)}.")
-    return " ".join(parts) or "Neither accuracy nor retrieval recall was measured."
+    return " ".join(parts) or NOTHING

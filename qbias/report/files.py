@@ -9,8 +9,9 @@ import pandas as pd
 
 from qbias.comparison import Comparison
 from qbias.records import Evaluation, Insufficient
+from qbias.report.datasets import dataset_rows, evaluations_of
 from qbias.report.figures import save_figure1
-from qbias.report.page import dataset_rows, evaluations_of, report_page, table_page
+from qbias.report.page import report_page, table_page
 from qbias.report.summary import Unusable, summary_markdown
 from qbias.report.tables import churn_frame, corrections_of, frame_of_tests, per_model_frame, table1, table2, table_frame
 from qbias.store import whole_file

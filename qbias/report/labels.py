@@ -9,7 +9,8 @@ QUANTIZERS = {
     "torch-int8": "PyTorch 8-bit",
     "ort-int8": "ONNX Runtime 8-bit",
 }
-BENCHMARKS = {"imagenet": "ImageNet", "coco": "COCO", "facet": "FACET", "fairface": "FairFace"}
+PAPERS = {"imagenet": "ImageNet", "coco": "COCO", "facet": "FACET", "fairface": "FairFace"}
+"""The paper's benchmarks; any other is one of the user's own."""
 SLICES = {
     "gender_mf": "Gender (MF)",
     "skin_ld": "Skin Tone (LD)",
@@ -18,6 +19,9 @@ SLICES = {
     "gender": "Gender",
     "race": "Race",
     "age": "Age",
+    "skin_majority": "Skin Tone (majority of votes)",
+    "skin_argmax": "Skin Tone (most votes)",
+    "skin_any": "Skin Tone (any vote)",
 }
 STATISTICS = {
     "accuracy": "zero-shot accuracy",
@@ -29,6 +33,7 @@ STATISTICS = {
     "max_skew": "MaxSkew",
     "macro_gap": "macro gap",
     "ndkl": "NDKL",
+    "worst_group_accuracy": "worst-group accuracy",
 }
 
 
@@ -39,12 +44,18 @@ def quantizer_label(name: str) -> str:
 
 def benchmark_label(name: str) -> str:
     """A benchmark's proper name; a custom one's as it is."""
-    return BENCHMARKS.get(name, name)
+    return PAPERS.get(name, name)
 
 
 def slice_label(name: str) -> str:
-    """A pair's or attribute's name as the paper's tables write it."""
-    return SLICES.get(name, name)
+    """A pair's or attribute's name as the paper's tables write it, one of the user's own in words; both of an intersection.
+
+    Examples
+    --------
+    >>> slice_label("skin_ld"), slice_label("gender-and-hair_length")
+    ('Skin Tone (LD)', 'Gender & hair length')
+    """
+    return " & ".join(SLICES.get(part, part.replace("_", " ")) for part in name.split("-and-"))
 
 
 def statistic_label(name: str) -> str:

@@ -11,15 +11,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from qbias.comparison import Change, Comparison, unmeasured
-from qbias.records import Evaluation, Insufficient
+from qbias.records import Insufficient
 from qbias.report import labels
+from qbias.report.datasets import cut, dataset_rows, evaluations_of, is_long
 from qbias.report.figures import figure1_text, figure_metrics
-from qbias.report.summary import NO_EVIDENCE, UNCORRECTED, Unusable, summarize
-from qbias.report.tables import Table, cell_texts, first_step_of, significance, table1, table2
+from qbias.report.summary import NO_EVIDENCE, UNCORRECTED, UNCORRECTED_OTHERS, Unusable, summarize
+from qbias.report.tables import Table, cell_texts, first_step_of, other_tables, significance, table1, table2
 
 FOLDER = Path(__file__).parent
-LONGEST_LIST = 6
-"""Longer lists among a benchmark's facts are shown as their number."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,9 @@ def _environment() -> Environment:
         "percent": labels.percent_text,
         "metric": labels.metric_label,
         "benchmark": labels.benchmark_label,
+        "cut": cut,
     }
+    found.tests["long"] = is_long
     return found
 
 
@@ -82,7 +83,9 @@ def report_page(comparison: Comparison, *, title: str, commands: Sequence[str], 
         "figure": inline_svg(figure_svg),
         "figure_text": figure1_text(comparison),
         "tables": (table1(comparison), table2(comparison)),
+        "other_tables": other_tables(comparison),
         "uncorrected": UNCORRECTED,
+        "uncorrected_others": UNCORRECTED_OTHERS,
         "no_evidence": NO_EVIDENCE,
         "first_step": step.note if step else "",
         "headline": [metric_table(comparison, name) for name in headline],
@@ -93,6 +96,7 @@ def report_page(comparison: Comparison, *, title: str, commands: Sequence[str], 
         "churn": churn_rows(comparison),
         "groups": insufficient_groups(comparison),
         "protocol": distinct(row.protocol for row in _sides_outcomes(comparison)),
+        "own": [name for name in comparison.benchmarks if name not in labels.PAPERS],
         "datasets": dataset_rows(comparison),
         "machine": distinct(row.machine for row in evaluations_of(comparison)),
         "versions": evaluations_of(comparison),
@@ -138,12 +142,6 @@ def insufficient_groups(comparison: Comparison) -> list[Group]:
     return [Group(reason, dict(counts), tuple(cells)) for (reason, counts), cells in groups.items()]
 
 
-def evaluations_of(comparison: Comparison) -> list[Evaluation]:
-    """Every evaluation that stands in a pair, once, each model's baseline first."""
-    sides = [side for row in comparison.pairings for side in (row.baseline, row.candidate)]
-    return list({side.run_id: side for side in sides}.values())
-
-
 def _sides_outcomes(comparison: Comparison) -> Iterable[Any]:
     return (outcomes for row in evaluations_of(comparison) for outcomes in row.outcomes.values())
 
@@ -155,39 +153,3 @@ def distinct(records: Iterable[Mapping[str, Any]]) -> list[tuple[str, list[str]]
         for name, value in record.items():
             found.setdefault(name, {})[str(value)] = None
     return [(name, list(values)) for name, values in found.items()]
-
-
-def dataset_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """Per benchmark and distinct data: digests, counts, the models that were measured on it, and the facts of the measurement."""
-    found: dict[tuple[str, ...], dict[str, Any]] = {}
-    for row in evaluations_of(comparison):
-        for name, outcomes in row.outcomes.items():
-            key = (name, outcomes.dataset_digest, outcomes.prompts_sha256, outcomes.protocol_digest)
-            entry = found.setdefault(key, {
-                "benchmark": name, "kind": outcomes.kind, "images": len(outcomes.frames["images"]), "dataset": outcomes.dataset_digest,
-                "prompts": outcomes.prompts_sha256, "protocol": outcomes.protocol_digest, "facts": fact_texts(outcomes.facts), "models": {},
-            })  # fmt: skip
-            entry["models"][row.model] = None
-    return [found[key] for key in sorted(found, key=lambda key: comparison.benchmarks.index(key[0]))]
-
-
-def fact_texts(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """A benchmark's facts as short texts: long lists as their number."""
-    return [(name, _fact_text(value)) for name, value in facts.items()]
-
-
-def _fact_text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "; ".join(f"{name}: {_fact_text(inner)}" for name, inner in value.items())
-    if isinstance(value, (list, tuple)):
-        if len(value) > LONGEST_LIST:
-            return f"{len(value)} values"
-        return ", ".join(_pair_text(entry) if isinstance(entry, Mapping) else str(entry) for entry in value) or "none"
-    return str(value)
-
-
-def _pair_text(pair: Mapping[str, Any]) -> str:
-    """A pair of groups among the facts in words; any other mapping as its values."""
-    if {"name", "first", "second"} <= set(pair):
-        return f"{pair['name']} ({pair['first']} − {pair['second']})"
-    return "; ".join(f"{name}: {value}" for name, value in pair.items())

@@ -8,16 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from qbias.comparison import TABLES, Comparison, absent_pairs, unmeasured
+from qbias.comparison import OTHER, TABLES, Cell, Comparison, absent_pairs, unmeasured
 from qbias.records import Refusal
-from qbias.report.labels import benchmark_label, change_text, metric_label, points_text, short, size_text
-from qbias.report.tables import GREEN, corrections_of, family_size, made_tests
+from qbias.report.datasets import image_counts, images_text, prompt_lists, skipped_counts
+from qbias.report.labels import PAPERS, benchmark_label, change_text, metric_label, points_text, short, size_text
+from qbias.report.tables import GREEN, corrections_of, family_size, other_tables, table1, table2
+from qbias.significance import PairedTest
 
 NO_EVIDENCE = "A large p-value is not evidence of no change"
 UNCORRECTED = (
     "No correction for multiple testing is applied in Tables 1 and 2, as in the paper; Holm's and Benjamini-Hochberg's corrected "
     "p-values stand in tests.csv."
 )
+UNCORRECTED_OTHERS = "No correction for multiple testing is applied here; corrected p-values (family: other metrics) stand in tests.csv."
 
 
 class Unusable(Protocol):
@@ -58,22 +61,16 @@ def summarize(comparison: Comparison, *, problems: Sequence[Unusable] = ()) -> S
 def _facts(comparison: Comparison) -> tuple[tuple[str, str], ...]:
     baselines = list(dict.fromkeys(row.baseline.quantizer for row in comparison.pairings))
     candidates = ", ".join(comparison.quantizers) or "none"
-    return (
+    facts = [
         ("Models", f"{len(comparison.models)}: {', '.join(comparison.models)}" if comparison.models else "none"),
         ("Precisions", f"{candidates}; each beside its own {' or '.join(baselines) or 'baseline'}"),
-        ("Images", ", ".join(f"{benchmark_label(name)} {count}" for name, count in image_counts(comparison)) or "none"),
-        ("Pairs", f"{len(comparison.pairings)} compared, {len(comparison.refusals)} refused"),
-    )
-
-
-def image_counts(comparison: Comparison) -> list[tuple[str, str]]:
-    """Images per benchmark; a range where pairs differ."""
-    found = []
-    for name in comparison.benchmarks:
-        sides = [row.candidate.outcomes[name] for row in comparison.pairings if name in row.candidate.outcomes]
-        counts = sorted({len(side.frames["images"]) for side in sides})
-        found.append((name, f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"))
-    return found
+        ("Images", images_text(image_counts(comparison)) or "none"),
+    ]
+    if skipped := skipped_counts(comparison):
+        facts.append(("Skipped images", f"{images_text(skipped)}: they cannot be decoded; both sides of every pair used the same images"))
+    if prompts := prompt_lists(comparison):
+        facts.append(("Prompts", "; ".join(f"{benchmark_label(name)}: {lists.text}" for name, lists in prompts)))
+    return (*facts, ("Pairs", f"{len(comparison.pairings)} compared, {len(comparison.refusals)} refused"))
 
 
 def quality_sentence(comparison: Comparison) -> str:
@@ -101,21 +98,36 @@ def _averaged(counts: set[int]) -> str:
 
 
 def sentence_on_tests(comparison: Comparison) -> str:
-    """How many tests of Tables 1 and 2 are significant, how many chance alone gives, and what a correction leaves."""
-    size, found = family_size(comparison, TABLES), made_tests(comparison, TABLES)
-    if not size:
-        return "Neither FACET nor FairFace was measured, so Tables 1 and 2 are empty and nothing is said about disparity between groups."
+    """How many tests of Tables 1 and 2 are significant, how many chance alone gives, and what a correction leaves; then of the others."""
+    others = [cell for table in other_tables(comparison) for cell in table.cells]
+    numbers = [table.number for table in other_tables(comparison)]
+    size = family_size(comparison, TABLES)
+    if size:
+        parts = [_counted(comparison, "Tables 1 and 2", [cell for cell in comparison.cells if cell.family == TABLES], size)]
+    else:
+        silent = "" if others else " and nothing is said about disparity between groups"
+        parts = [f"Neither FACET nor FairFace was measured, so Tables 1 and 2 are empty{silent}."]
+    if others:
+        between = " and " if len(numbers) == 2 else " to "
+        name = f"Table {numbers[0]}" if len(numbers) == 1 else f"Tables {numbers[0]}{between}{numbers[-1]}"
+        parts.append(_counted(comparison, name, others, family_size(comparison, OTHER)))
+    return " ".join(parts)
+
+
+def _counted(comparison: Comparison, tables: str, cells: Sequence[Cell], size: int) -> str:
+    """The tests among `cells` in one sentence; `size` is that of the family in which they are corrected."""
+    found = [cell.result for cell in cells if isinstance(cell.result, PairedTest)]
     if not found:
-        return f"None of the {size} tests of Tables 1 and 2 could be made: {_why_none(comparison)}."
+        return f"None of the {len(cells)} tests of {tables} could be made: {_why_none(comparison)}."
     small = sum(test.p < GREEN for test in found)
     corrections = corrections_of(comparison)
     left = sum(corrections[test.name].holm < GREEN for test in found)
-    made = f"{len(found)}" if len(found) == size else f"{len(found)} (of {size} declared)"
+    made = f"{len(found)}" if len(found) == len(cells) else f"{len(found)} (of {len(cells)} declared)"
     chance = short(GREEN * len(found), digits=1)
     counted = f"{small or 'none'} {'has' if small == 1 else 'have'} p < .05"
     remaining = f"{left or 'none'} {'remains' if left == 1 else 'remain'}"
     return (
-        f"Of the {made} paired t-tests of Tables 1 and 2, {counted}, where chance alone gives {chance} on average if no disparity "
+        f"Of the {made} paired t-tests of {tables}, {counted}, where chance alone gives {chance} on average if no disparity "
         f"changed; after Holm's correction over {size} tests {remaining}."
     )
 
@@ -128,22 +140,21 @@ def _why_none(comparison: Comparison) -> str:
 
 
 def limits_sentence(comparison: Comparison) -> str:
-    """What the tests cannot say, and the largest change of a single model."""
-    for benchmark, what in (("facet", "disparity"), ("fairface", "skew")):
-        declared = {cell.metric for cell in comparison.cells if cell.family == TABLES and cell.metric.startswith(benchmark + "/")}
+    """What the tests cannot say, and the largest change of a single model in the first table that has any."""
+    for table in (table1(comparison), table2(comparison), *other_tables(comparison)):
+        declared = {cell.metric for cell in table.cells}
         rows = [(abs(row.difference), row) for row in comparison.changes if row.metric in declared and row.difference is not None]
         if not rows:
             continue
         _, row = max(rows, key=lambda entry: entry[0])
         assert row.baseline is not None
         assert row.candidate is not None
-        names = {cell.result.name for cell in comparison.cells if cell.metric in declared}
-        ends = tuple(end for test in made_tests(comparison, TABLES) if test.name in names for end in (test.ci_low, test.ci_high))
-        reach = f": the 95 % intervals for {benchmark_label(benchmark)} reach up to {size_text(ends)} from zero, and" if ends else ";"
-        return (
-            f"{NO_EVIDENCE}{reach} in a single model {what} changed by up to {change_text(row.candidate - row.baseline)} ({row.model} in "
-            f"{row.quantizer}, {metric_label(row.metric)} from {short(row.baseline)} to {short(row.candidate)}): review required."
-        )
+        tests = [cell.result for cell in table.cells if isinstance(cell.result, PairedTest)]
+        ends = tuple(end for test in tests for end in (test.ci_low, test.ci_high))
+        reach = f": the 95 % intervals for {benchmark_label(table.benchmark)} reach up to {size_text(ends)} from zero, and" if ends else ";"
+        change = f"{table.subject} changed by up to {change_text(row.candidate - row.baseline)}"
+        where = f"{row.model} in {row.quantizer}, {metric_label(row.metric)} from {short(row.baseline)} to {short(row.candidate)}"
+        return f"{NO_EVIDENCE}{reach} in a single model {change} ({where}): review required."
     return f"{NO_EVIDENCE}, and where no disparity was measured there is no evidence at all: review required."
 
 
@@ -153,11 +164,7 @@ def _missing(comparison: Comparison, problems: Sequence[Unusable]) -> list[str]:
     lines += [refusal_line(row) for row in comparison.refusals]
     refused = {(row.model, row.quantizer) for row in comparison.refusals}
     lines += [f"{model} has no pair in {name}." for model, name in absent_pairs(comparison) if (model, name) not in refused]
-    lines += [
-        f"{benchmark_label(name)} was not measured."
-        for name in ("imagenet", "coco", "facet", "fairface")
-        if name not in comparison.benchmarks
-    ]
+    lines += [f"{label} was not measured." for name, label in PAPERS.items() if name not in comparison.benchmarks]
     if empty := len(unmeasured(comparison)):
         lines.append(f"{empty} of {len(comparison.cells)} cells have no test; the list below gives each one's reason and counts.")
     return lines

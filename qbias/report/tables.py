@@ -1,4 +1,7 @@
-"""Tables 1 and 2 in the paper's layout, every test as rows, and every change of every model. Pure functions of a Comparison."""
+"""Tables 1 and 2 in the paper's layout, like ones for other benchmarks, every test as rows, every change of every model.
+
+Pure functions of a Comparison.
+"""
 
 import json
 from collections.abc import Sequence
@@ -8,8 +11,10 @@ from typing import Any
 import pandas as pd
 
 from qbias.comparison import FACET_PAIRS, FACET_STATISTICS, FAIRFACE_ATTRIBUTES, OTHER, TABLES, Cell, Comparison, Family
-from qbias.records import Insufficient
-from qbias.report.labels import interval_text, p_text, quantizer_label, slice_label, statistic_label
+from qbias.families import name_part
+from qbias.records import Insufficient, Outcomes
+from qbias.report.datasets import prompt_sentences
+from qbias.report.labels import PAPERS, benchmark_label, interval_text, p_text, quantizer_label, slice_label, statistic_label
 from qbias.significance import Corrected, FirstStep, PairedTest, corrected, first_step
 
 GREEN, YELLOW = 0.05, 0.10
@@ -29,44 +34,92 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
-    """One of the paper's tables: a p-value and an interval per row and statistic. No rows: its benchmark was not measured."""
+    """A p-value and an interval per row and statistic, in the paper's layout. No rows: its benchmark was not measured.
+
+    Attributes
+    ----------
+    subject : what is compared, `disparity` or `skew`. notes : what a reader has to know about the prompts.
+    """
 
     number: int
     benchmark: str
-    caption: str
+    subject: str
     statistics: tuple[str, ...]
     rows: tuple[TableRow, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def caption(self) -> str:
+        """What the table shows."""
+        what = f"{benchmark_label(self.benchmark)} {self.subject}"
+        return f"p-values and 95 % confidence intervals of paired t-tests on {what}: mean difference quantized − baseline."
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """All its cells."""
+        return tuple(cell for row in self.rows for cell in row.cells)
 
 
 def table1(comparison: Comparison) -> Table:
     """FACET: smallest and largest disparity over classes, at 1 and 5."""
-    caption = "p-values and 95 % confidence intervals of paired t-tests on FACET disparity: mean difference quantized − baseline."
-    return _table(comparison, 1, "facet", caption, FACET_PAIRS, FACET_STATISTICS)
+    return _table(comparison, 1, "facet", "disparity", FACET_PAIRS, FACET_STATISTICS)
 
 
 def table2(comparison: Comparison) -> Table:
     """FairFace: smallest and largest skew of an attribute."""
-    caption = "p-values and 95 % confidence intervals of paired t-tests on FairFace skew: mean difference quantized − baseline."
     declared = [cell.metric for cell in comparison.cells if cell.family == TABLES and cell.metric.startswith("fairface/")]
     statistics = tuple(dict.fromkeys(name.rpartition("/")[2] for name in declared))
-    return _table(comparison, 2, "fairface", caption, FAIRFACE_ATTRIBUTES, statistics)
+    return _table(comparison, 2, "fairface", "skew", FAIRFACE_ATTRIBUTES, statistics)
 
 
-def _table(comparison: Comparison, number: int, benchmark: str, caption: str, slices: Sequence[str], statistics: Sequence[str]) -> Table:
-    cells = {(cell.quantizer, cell.metric): cell for cell in comparison.cells if cell.family == TABLES}
+def other_tables(comparison: Comparison) -> tuple[Table, ...]:
+    """The same for every other benchmark with groups to compare: Table 3 and on, whose cells belong to the other metrics."""
+    found: list[Table] = []
+    for name in (name for name in comparison.benchmarks if name not in PAPERS):
+        outcomes = next(row.candidate.outcomes[name] for row in comparison.pairings if name in row.candidate.outcomes)
+        subject, slices, statistics = _groups_of(outcomes)
+        if slices:
+            found.append(_table(comparison, 3 + len(found), name, subject, slices, statistics))
+    return tuple(found)
+
+
+def _groups_of(outcomes: Outcomes) -> tuple[str, list[str], list[str]]:
+    """What is compared, in which pairs or attributes, and the statistics of each, as in the metrics' names."""
+    facts = outcomes.facts
+    if outcomes.kind == "skew":
+        return "skew", [name_part(name) for name in facts["attributes"]], [f"{end}_skew_at_{facts['k']}" for end in ("min", "max")]
+    pairs = facts.get("pairs", ()) if outcomes.kind == "classification" else ()
+    return (
+        "disparity",
+        [name_part(pair["name"]) for pair in pairs],
+        [f"{end}_disparity_at_{k}" for k in facts["ks"] for end in ("min", "max")],
+    )
+
+
+def _table(comparison: Comparison, number: int, benchmark: str, subject: str, slices: Sequence[str], statistics: Sequence[str]) -> Table:
+    cells = {(cell.quantizer, cell.metric): cell for cell in comparison.cells}
     rows = [
         TableRow(
             quantizer=quantizer,
             label=quantizer_label(quantizer),
             span=0 if place else len(slices),
             demographic=slice_label(name),
-            cells=tuple(cells[quantizer, f"{benchmark}/{name}/{statistic}"] for statistic in statistics),
+            cells=tuple(
+                cells.get((quantizer, metric)) or _empty(quantizer, metric)
+                for metric in (f"{benchmark}/{name}/{statistic}" for statistic in statistics)
+            ),
         )
         for quantizer in comparison.quantizers
         for place, name in enumerate(slices)
         if benchmark in comparison.benchmarks
     ]
-    return Table(number, benchmark, caption, tuple(statistic_label(name) for name in statistics), tuple(rows))
+    notes = prompt_sentences(comparison, benchmark)
+    return Table(number, benchmark, subject, tuple(statistic_label(name) for name in statistics), tuple(rows), notes)
+
+
+def _empty(quantizer: str, metric: str) -> Cell:
+    """What stands where no model has the metric: outside Tables 1 and 2 the comparison has no cell for it."""
+    return Cell(quantizer, metric, OTHER, Insufficient(f"{quantizer} {metric}", "measured for no model", {}))
 
 
 def significance(cell: Cell) -> str:
