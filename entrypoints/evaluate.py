@@ -3,18 +3,14 @@
 import argparse
 import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
 
 import mlflow
 
-from entrypoints.options import add_benchmarks, add_data, add_required, data_folder, verb_parser
+from entrypoints.options import add_plan, add_required, plan_of, verb_parser
 from entrypoints.verb import run_verb
-from qbias.benchmarks import BENCHMARKS
 from qbias.environment import one_thread_per_batch
-from qbias.evaluator import benchmark_dataset, evaluate_model, evaluation_key
-from qbias.protocol import Protocol
-from qbias.tables import pick_many
+from qbias.evaluator import evaluate_model, evaluation_key
+from qbias.plan import Plan
 from registry.versions import VersionCard, find_card
 
 
@@ -22,27 +18,25 @@ def parser() -> argparse.ArgumentParser:
     """The verb's parameters."""
     parser = verb_parser("evaluate", __doc__ or "")
     add_required(parser, "model", "models:/name/version, models:/name@alias, or any MLflow model URI")
-    add_benchmarks(parser)
-    add_data(parser)
-    parser.add_argument("--batch-size", type=int, default=Protocol.batch_size, help="images per canonical batch (part of the protocol)")
+    add_plan(parser)
     return parser
 
 
-def evaluate(uri: str, names: Sequence[str], data: Path, protocol: Protocol, *, card: VersionCard | None) -> str:
+def evaluate(uri: str, plan: Plan, *, card: VersionCard | None) -> str:
     """Evaluate the model at `uri` within the active run and say how it went in one line."""
     title = f"{card.name} {card.quantizer}" if card else uri
-    for name in names:
-        benchmark_dataset(name, data, protocol)
-    mlflow.set_tags(card_tags(card, names, data, protocol) if card else {"qbias.model": uri})
+    images = sum(len(dataset.images) for dataset in plan.datasets())
+    mlflow.set_tags(card_tags(card, plan) if card else {"qbias.model": uri})
     model = mlflow.pyfunc.load_model(uri)
     started = time.perf_counter()
-    metrics = evaluate_model(model, names, data, protocol, title=title)
-    images = sum(len(benchmark_dataset(name, data, protocol).images) for name in names)
+    metrics = evaluate_model(model, plan, title=title)
     speed = images / (time.perf_counter() - started)
-    return f"{title}: {images} images, {sum(map(len, metrics.values()))} metrics, {speed:,.0f} images/s"
+    skipped = sum(len(plan.skipped(benchmark)) for benchmark in plan.benchmarks)
+    left_out = f" ({skipped} that cannot be decoded left out)" if skipped else ""
+    return f"{title}: {images} images{left_out}, {sum(map(len, metrics.values()))} metrics, {speed:,.0f} images/s"
 
 
-def card_tags(card: VersionCard, names: Sequence[str], data: Path, protocol: Protocol) -> dict[str, str]:
+def card_tags(card: VersionCard, plan: Plan) -> dict[str, str]:
     """What the comparison and the gate look a run up by."""
     return {
         "qbias.model": card.name,
@@ -52,24 +46,22 @@ def card_tags(card: VersionCard, names: Sequence[str], data: Path, protocol: Pro
         "qbias.weights_sha256": card.weights_sha256,
         "qbias.source": card.source,
         "qbias.size": card.size,
-        "qbias.evaluation_key": card_key(card, names, data, protocol),
+        "qbias.evaluation_key": card_key(card, plan),
     }
 
 
-def card_key(card: VersionCard, names: Sequence[str], data: Path, protocol: Protocol) -> str:
+def card_key(card: VersionCard, plan: Plan) -> str:
     """The content key of this version's evaluation. Version and content both count: a run speaks for the version it names, so an equal
     model under another name, or made again after a deletion, is evaluated for itself (its embeddings are found in the cache).
     """
-    return evaluation_key(f"{card.uri} {card.content}", names, data, protocol)
+    return evaluation_key(f"{card.uri} {card.content}", plan)
 
 
 def work(options: argparse.Namespace) -> str:
     """Check every parameter, then evaluate."""
     one_thread_per_batch()
-    protocol = Protocol(batch_size=options.batch_size, limit=options.limit)
-    names = [row.name for row in pick_many(BENCHMARKS, options.benchmarks, what="benchmark")]
     card = find_card(options.model)
-    return evaluate(options.model, names, data_folder(options.data), protocol, card=card)
+    return evaluate(options.model, plan_of(options), card=card)
 
 
 if __name__ == "__main__":

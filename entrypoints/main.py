@@ -3,16 +3,14 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from entrypoints.compare import compare_cards, comparison_key
 from entrypoints.evaluate import card_key, evaluate
-from entrypoints.options import add_data, add_models, add_quantizers, data_folder, verb_parser
+from entrypoints.options import add_models, add_plan, add_quantizers, plan_of, verb_parser
 from entrypoints.verb import nested, run_verb, say
-from qbias.benchmarks import BENCHMARKS
 from qbias.environment import one_thread_per_batch
 from qbias.models import models_named
-from qbias.protocol import Protocol
+from qbias.plan import Plan
 from qbias.quantizers import QUANTIZERS
 from qbias.tables import pick_many
 from registry.evidence import finished_comparison, finished_evaluation
@@ -24,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     parser = verb_parser("main", __doc__ or "")
     add_models(parser, "toyworld")
     add_quantizers(parser)
-    add_data(parser)
+    add_plan(parser)
     return parser
 
 
@@ -33,23 +31,23 @@ def work(options: argparse.Namespace) -> str:
     one_thread_per_batch()
     rows = models_named(options.models)
     quantizers = pick_many(QUANTIZERS, options.quantizers, what="quantizer")
-    data, protocol = data_folder(options.data), Protocol(limit=options.limit)
+    plan = plan_of(options)
+    # Bad data is told now, not after an hour of quantizing.
+    plan.datasets()
     cards: list[VersionCard] = []
     for number, row in enumerate(rows, start=1):
         say(f"register [{number}/{len(rows)}] {row.name}")
         cards += register(row, quantizers, report=say)
-    run_ids = [evaluated(card, f"[{number}/{len(cards)}]", data, protocol) for number, card in enumerate(cards, start=1)]
+    run_ids = [evaluated(card, f"[{number}/{len(cards)}]", plan) for number, card in enumerate(cards, start=1)]
     return compared(cards, run_ids)
 
 
-def evaluated(card: VersionCard, place: str, data: Path, protocol: Protocol) -> str:
+def evaluated(card: VersionCard, place: str, plan: Plan) -> str:
     """The id of this version's finished evaluation: an earlier one of the same content, or a new nested run."""
-    names = list(BENCHMARKS)
-    key = card_key(card, names, data, protocol)
-    if found := finished_evaluation(key):
+    if found := finished_evaluation(card_key(card, plan)):
         say(f"evaluate {place} {card.name} {card.quantizer}: nothing changed, run {found} stands")
         return found
-    return nested("evaluate", f"evaluate {card.name} {card.quantizer}", place, lambda: evaluate(card.uri, names, data, protocol, card=card))
+    return nested("evaluate", f"evaluate {card.name} {card.quantizer}", place, lambda: evaluate(card.uri, plan, card=card))
 
 
 def compared(cards: Sequence[VersionCard], run_ids: Sequence[str]) -> str:

@@ -1,9 +1,15 @@
 """The parameters that several verbs share: one help text and one reading of each."""
 
 import argparse
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_args
 
+from qbias.benchmarks import benchmark_list, benchmark_row
+from qbias.pixels import OnBadImage
+from qbias.plan import Plan
+from qbias.protocol import FIELDS, SAYS, Protocol
 from qbias.store import cache_root
 
 NONE = ("", "none", "None")
@@ -44,19 +50,34 @@ def add_quantizers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quantizers", default="all", help="comma-separated quantizer names, or all; the fp32 baseline is always made")
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
-    """`--data`, `--limit` and `--batch-size`: what is measured on."""
+def add_plan(parser: argparse.ArgumentParser) -> None:
+    """`--benchmarks`, `--data`, `--on-bad-image` and every parameter of the protocol: what is measured, and on what."""
+    parser.add_argument("--benchmarks", default="all", help="comma-separated benchmark names, paths of .yaml files of your own, or all")
     parser.add_argument(
         "--data",
         default=GENERATED,
         help="folder that holds imagenet/, coco/, facet/ and fairface/ (absolute path), or 'generated' for the drawn world",
     )
-    parser.add_argument("--limit", type=whole_number, default=None, help="use only this many images of each benchmark")
+    bad = "images that cannot be decoded: fail lists them and stops, skip measures without them (both sides of a pair alike)"
+    parser.add_argument("--on-bad-image", choices=get_args(OnBadImage), default="fail", help=bad)
+    for row in fields(Protocol):
+        read = whole_number if row.default is None else READ[type(row.default)]
+        parser.add_argument(f"--{row.name.replace('_', '-')}", type=read, default=row.default, help=SAYS[row.name])
 
 
-def add_benchmarks(parser: argparse.ArgumentParser) -> None:
-    """`--benchmarks`: which measurements."""
-    parser.add_argument("--benchmarks", default="all", help="comma-separated benchmark names, or all")
+def plan_of(options: argparse.Namespace) -> Plan:
+    """What `add_plan`'s parameters ask for; the drawn world is made on first use, where a benchmark needs it.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is outside its range, a benchmark unknown, or the data folder missing.
+    """
+    protocol = Protocol(**{name: getattr(options, name) for name in FIELDS})
+    benchmarks = benchmark_list(options.benchmarks)
+    own = all(benchmark_row(name).own for name in benchmarks)
+    data = Path.cwd() if own and options.data == GENERATED else data_folder(options.data)
+    return Plan(benchmarks, data, protocol, options.on_bad_image)
 
 
 def whole_number(text: str) -> int | None:
@@ -73,6 +94,23 @@ def whole_number(text: str) -> int | None:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number; give one, or 'none'") from None
+
+
+def yes_or_no(text: str) -> bool:
+    """`"true"` or `"false"`, in any case.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If it is neither.
+    """
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text.lower() == "true"
+
+
+READ: dict[type, Callable[[str], object]] = {int: int, float: float, str: str, bool: yes_or_no}
+"""How a parameter of each type is read from the command line."""
 
 
 def data_folder(data: str) -> Path:

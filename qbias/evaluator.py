@@ -1,137 +1,154 @@
 """The MLflow evaluator plugin `qbias`: an adapter between `mlflow.models.evaluate` and the pure parts.
 
     mlflow.models.evaluate(model, data=mlflow_dataset(dataset), model_type="qbias", evaluators="qbias",
-                           evaluator_config={"benchmark": "facet", "data": "/data", "protocol": {}})
+                           evaluator_config={"benchmark": "facet", "data": "/data", "protocol": {}, "on_bad_image": "fail"})
 
-The manifest (ids, paths, labels) is the MLflow dataset; the images are read from `data` by the benchmark's loader, and a manifest that
-does not match them is refused. Outcomes go to the run as Parquet, metrics to the run, the logged model and the dataset.
+`benchmark` may also be the path of a YAML file. The manifest (ids, paths, labels) is the MLflow dataset; the images are read from `data` by
+the benchmark's loader, and a manifest that does not match them is refused. Outcomes go to the run as Parquet, metrics to the run, the
+logged model and the dataset.
 """
 
 import json
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import mlflow
+import pandas as pd
 from mlflow.data.pandas_dataset import PandasDataset
 from mlflow.models.evaluation import EvaluationResult, ModelEvaluator
 from mlflow.models.evaluation.artifacts import JsonEvaluationArtifact
 from mlflow.pyfunc import PyFuncModel
-from tqdm import tqdm
 
-from qbias.benchmarks import BENCHMARKS, load
-from qbias.contract import predict_images, predict_texts
+from qbias.benchmarks import benchmark_row
 from qbias.digests import file_digest, json_digest, mapping_digest
-from qbias.embed import Advance, embed_images, embed_texts, pixels, stored_embeddings
-from qbias.encoder import Encoder, Rows
 from qbias.environment import machine_facts
-from qbias.measure import class_table, group_table, measure
+from qbias.group_tables import class_table, group_table, recall_table
+from qbias.measure import measure
 from qbias.outcomes import outcomes_of, write_outcomes
-from qbias.protocol import Protocol
-from qbias.records import Dataset
-from qbias.tables import pick
+from qbias.plan import Plan
+from qbias.protocol import protocol_from
+from qbias.records import Dataset, Outcomes
+from qbias.subject import Subject
 
 MODEL_TYPE = "qbias"
-FORMAT = 1
+FORMAT = 2
 """Raised when the same embeddings give other outcomes or metrics, so that older runs are not taken for current ones."""
 MLFLOW_DIGEST_LENGTH = 36
-BAR_DELAY_S = 2.0
-"""A progress bar appears only when a step takes longer than this."""
 
 
 @lru_cache(maxsize=64)
-def benchmark_dataset(benchmark: str, data: Path, protocol: Protocol) -> Dataset:
-    """The benchmark's images and texts as the loader reads and checks them; read once per process."""
-    return load(pick(BENCHMARKS, benchmark, what="benchmark"), data, protocol)
-
-
-@lru_cache(maxsize=64)
-def _mlflow_dataset(benchmark: str, data: Path, protocol: Protocol) -> PandasDataset:
-    dataset = benchmark_dataset(benchmark, data, protocol)
+def _mlflow_dataset(plan: Plan) -> PandasDataset:
+    """The manifest of the plan's one benchmark."""
+    (dataset,) = plan.datasets()
     digest = dataset.digest[:MLFLOW_DIGEST_LENGTH]
     with warnings.catch_warnings():
         # MLflow registers its source for local folders twice, and says so each time.
         warnings.filterwarnings("ignore", message="The specified dataset source can be interpreted in multiple ways")
-        return mlflow.data.from_pandas(dataset.images, source=str(dataset.root), name=benchmark, digest=digest)
+        return mlflow.data.from_pandas(dataset.images, source=str(dataset.root), name=dataset.benchmark, digest=digest)
 
 
-def evaluate_model(
-    model: PyFuncModel, benchmarks: Sequence[str], data: Path, protocol: Protocol, *, title: str
-) -> dict[str, dict[str, float]]:
-    """Evaluate `model` on each benchmark within the active MLflow run; log outcomes, metrics, protocol and machine.
+def evaluate_model(model: PyFuncModel, plan: Plan, *, title: str) -> dict[str, dict[str, float]]:
+    """Evaluate `model` as planned within the active MLflow run; log outcomes, metrics, protocol and machine.
 
     Parameters
     ----------
     model : any pyfunc that keeps the contract of qbias/contract.py.
-    benchmarks : names of rows of BENCHMARKS.
-    data : the folder that holds the benchmarks' folders.
+    plan : what is measured, and on what.
     title : the scenario's name in progress bars.
 
     Returns
     -------
-    Metrics by benchmark.
+    Metrics by benchmark name.
 
     Raises
     ------
     ValueError
-        On bad data (before the model runs) or a model that breaks the contract.
+        On bad data or images (before the model runs) or a model that breaks the contract.
     """
-    for name in benchmarks:
-        benchmark_dataset(name, data, protocol)
-    _log_conditions(benchmarks, data, protocol)
+    datasets = plan.datasets()
+    _log_conditions(plan)
+    for dataset in datasets:
+        _subject(model, title).check_images(dataset)
     metrics: dict[str, dict[str, float]] = {}
     insufficient: list[dict[str, Any]] = []
     digests: dict[str, str] = {}
-    for name in benchmarks:
-        config = {"benchmark": name, "data": str(data), "protocol": protocol.as_dict(), "title": title}
+    for benchmark, dataset in zip(plan.benchmarks, datasets, strict=True):
+        one = plan.only(benchmark)
         result = mlflow.models.evaluate(
             model=model,
-            data=_mlflow_dataset(name, data, protocol),
+            data=_mlflow_dataset(one),
             model_type=MODEL_TYPE,
             evaluators="qbias",
-            evaluator_config=config,
+            evaluator_config=_config(one) | {"title": title},
         )
-        metrics[name] = dict(result.metrics)
+        metrics[dataset.benchmark] = dict(result.metrics)
         insufficient += result.artifacts["insufficient"].content
-        digests[name] = result.artifacts["outcomes"].content["sha256"]
+        digests[dataset.benchmark] = result.artifacts["outcomes"].content["sha256"]
     mlflow.log_dict(insufficient, "insufficient.json")
     mlflow.set_tags({"qbias.outcomes_digest": mapping_digest(digests), "qbias.kind": "evaluation"})
     return metrics
 
 
-def evaluation_key(content: str, benchmarks: Sequence[str], data: Path, protocol: Protocol) -> str:
+def evaluation_key(content: str, plan: Plan) -> str:
     """Equal keys promise equal outcomes: the version's content, every dataset and prompt list, protocol and machine."""
-    datasets = [benchmark_dataset(name, data, protocol) for name in benchmarks]
     facts = {
         "content": content,
-        "datasets": [[row.benchmark, row.digest, row.prompts_sha256] for row in datasets],
-        "protocol": protocol.digest(),
+        "datasets": [[row.benchmark, row.digest, row.prompts_sha256] for row in plan.datasets()],
+        "protocol": plan.protocol.digest(),
         "machine": machine_facts(),
         "format": FORMAT,
     }
     return json_digest(facts)
 
 
-def _log_conditions(benchmarks: Sequence[str], data: Path, protocol: Protocol) -> None:
+def _config(plan: Plan) -> dict[str, Any]:
+    """A plan with one benchmark as plain values, for `evaluator_config`."""
+    (benchmark,) = plan.benchmarks
+    return {
+        "benchmark": benchmark,
+        "data": str(plan.data),
+        "protocol": plan.protocol.as_dict(),
+        "on_bad_image": plan.on_bad_image,
+    }
+
+
+def _plan(config: Mapping[str, Any]) -> Plan:
+    """The plan that an `evaluator_config` describes.
+
+    Raises
+    ------
+    ValueError
+        If it names no benchmark, or an unknown one, or a parameter that there is not.
+    """
+    if "benchmark" not in config:
+        raise ValueError("evaluator_config names no benchmark: give {'benchmark': <name or path of a .yaml file>, 'data': <folder>}")
+    row = benchmark_row(str(config["benchmark"]))
+    if "data" not in config and not row.own:
+        raise ValueError(f"evaluator_config has no 'data': give the folder that holds {row.layout}")
+    protocol = protocol_from(config.get("protocol", {}))
+    return Plan((str(config["benchmark"]),), Path(config.get("data", ".")), protocol, config.get("on_bad_image", "fail"))
+
+
+def _log_conditions(plan: Plan) -> None:
     """Protocol, digests and machine facts as params and tags: what must agree before two runs are paired."""
-    datasets = {name: benchmark_dataset(name, data, protocol) for name in benchmarks}
-    facts = machine_facts()
-    params = {f"protocol.{name}": value for name, value in protocol.as_dict().items()}
+    facts, datasets = machine_facts(), plan.datasets()
+    params: dict[str, Any] = {f"protocol.{name}": value for name, value in plan.protocol.as_dict().items()}
     params |= {f"machine.{name}": value for name, value in facts.items()}
-    for name, dataset in datasets.items():
-        params[f"{name}.dataset_digest"] = dataset.digest
-        params[f"{name}.prompts_sha256"] = dataset.prompts_sha256
-        params[f"{name}.images"] = len(dataset.images)
+    for benchmark, dataset in zip(plan.benchmarks, datasets, strict=True):
+        params[f"{dataset.benchmark}.dataset_digest"] = dataset.digest
+        params[f"{dataset.benchmark}.prompts_sha256"] = dataset.prompts_sha256
+        params[f"{dataset.benchmark}.images"] = len(dataset.images)
+        params[f"{dataset.benchmark}.skipped_images"] = len(plan.skipped(benchmark))
     mlflow.log_params(params)
     mlflow.set_tags({
-        "qbias.protocol_digest": protocol.digest(),
+        "qbias.protocol_digest": plan.protocol.digest(),
         "qbias.machine": json.dumps(facts, sort_keys=True),
-        "qbias.benchmarks": ",".join(benchmarks),
+        "qbias.benchmarks": ",".join(dataset.benchmark for dataset in datasets),
     })  # fmt: skip
 
 
@@ -155,34 +172,40 @@ class QbiasEvaluator(ModelEvaluator):  # type: ignore[misc]
         **kwargs: Any,
     ) -> EvaluationResult:
         """Embed, score, measure and log one benchmark (see the module's head for `evaluator_config`)."""
-        protocol = Protocol(**evaluator_config.get("protocol", {}))
-        benchmark, data = evaluator_config["benchmark"], Path(evaluator_config["data"])
-        ours = benchmark_dataset(benchmark, data, protocol)
+        plan = _plan(evaluator_config)
+        (ours,) = plan.datasets()
         if model is None:
             raise ValueError("the qbias evaluator needs a model, not stored predictions: pass model=")
         _check_manifest(dataset.features_data, ours)
-        image_ND, text_MD = embeddings(model, ours, protocol, title=f"{evaluator_config.get('title', 'model')} {benchmark}")
-        outcomes = outcomes_of(ours, image_ND, text_MD, protocol)
+        image_ND, text_MD = _subject(model, evaluator_config.get("title", "model")).embeddings(ours, plan.protocol)
+        outcomes = outcomes_of(ours, image_ND, text_MD, plan.protocol)
         measured, insufficient = measure(outcomes)
-        missing = [asdict(row) for row in insufficient]
+        uri = f"runs:/{run_id}/outcomes/{ours.benchmark}"
         with tempfile.TemporaryDirectory() as folder:
-            place = Path(folder) / "outcomes" / benchmark
+            place = Path(folder) / "outcomes" / ours.benchmark
             write_outcomes(outcomes, place)
-            for name, table in (("classes", class_table(outcomes)), ("groups", group_table(outcomes))):
-                if not table.empty:
-                    table.to_csv(place / f"{name}.csv", index=False)
+            _write_tables(outcomes, plan, place)
             digest = file_digest(place / "outcomes.json")
             mlflow.MlflowClient().log_artifacts(run_id, folder)
         metrics = {row.name: row.value for row in measured}
         if model_id is None:
             # With a model id MLflow itself logs what is returned, linked to model and dataset; without one nobody does.
-            mlflow.log_metrics(metrics, run_id=run_id, dataset=_mlflow_dataset(benchmark, data, protocol))
-        uri = f"runs:/{run_id}/outcomes/{benchmark}"
+            mlflow.log_metrics(metrics, run_id=run_id, dataset=_mlflow_dataset(plan))
         artifacts = {
-            "insufficient": JsonEvaluationArtifact(uri=uri, content=missing),
+            "insufficient": JsonEvaluationArtifact(uri=uri, content=[asdict(row) for row in insufficient]),
             "outcomes": JsonEvaluationArtifact(uri=uri, content={"sha256": digest}),
         }
         return EvaluationResult(metrics=metrics, artifacts=artifacts)
+
+
+def _write_tables(outcomes: Outcomes, plan: Plan, place: Path) -> None:
+    """What people read beside the outcomes: recalls by class and group, and the images that were left out."""
+    (benchmark,) = plan.benchmarks
+    tables = {"classes": class_table(outcomes), "groups": group_table(outcomes), "recalls": recall_table(outcomes)}
+    tables["skipped_images"] = pd.DataFrame([asdict(row) for row in plan.skipped(benchmark)])
+    for name, table in tables.items():
+        if not table.empty:
+            table.to_csv(place / f"{name}.csv", index=False)
 
 
 def _check_manifest(manifest: Any, dataset: Dataset) -> None:
@@ -195,50 +218,14 @@ def _check_manifest(manifest: Any, dataset: Dataset) -> None:
         )
 
 
-def embeddings(model: PyFuncModel, dataset: Dataset, protocol: Protocol, *, title: str) -> tuple[Rows, Rows]:
-    """Unit rows of every image (dataset order) and text (list order); ours are cached by content, others computed.
-
-    A progress bar named `title` shows what takes more than two seconds: decoding, images, texts.
-    """
-    size, texts, ids = protocol.batch_size, list(dataset.texts["text"]), list(dataset.images["id"])
-    ours = _own_model(model)
-    if ours is None:
-        paths = [dataset.root / path for path in dataset.images["path"]]
-        with _bar(title, len(ids), "img") as advance:
-            image_ND = predict_images(model.predict, paths, ids, batch_size=size, advance=advance)
-        return image_ND, predict_texts(model.predict, texts, batch_size=size)
-    encoder, artifact = ours
-    facts = {"artifact": artifact, "batch_size": size, "machine": machine_facts()}
-
-    def embed_all_images() -> Rows:
-        with _bar(f"{title}: decoding", len(ids), "img") as advance:
-            pixel_NRR3 = pixels(dataset, encoder.preprocessing.resolution, advance=advance)
-        with _bar(title, len(ids), "img") as advance:
-            return embed_images(encoder, pixel_NRR3, ids, batch_size=size, advance=advance)
-
-    def embed_all_texts() -> Rows:
-        with _bar(title, len(texts), "text") as advance:
-            return embed_texts(encoder, texts, batch_size=size, advance=advance)
-
-    image_ND = stored_embeddings("images", facts | {"dataset": dataset.digest}, embed_all_images)
-    return image_ND, stored_embeddings("texts", facts | {"prompts": dataset.prompts_sha256}, embed_all_texts)
-
-
-@contextmanager
-def _bar(title: str, total: int, unit: str) -> Iterator[Advance]:
-    """A progress bar on a terminal, for a step that takes longer than BAR_DELAY_S."""
-    with tqdm(total=total, desc=title, unit=unit, delay=BAR_DELAY_S, leave=False, disable=None) as bar:
-        yield bar.update
-
-
-def _own_model(model: PyFuncModel) -> tuple[Encoder, str] | None:
-    """The Encoder and the artifact's digest that our own MLflow model hands out; None for a model made by someone else."""
+def _subject(model: PyFuncModel, title: str) -> Subject:
+    """The model as what is evaluated; our own MLflow model hands out its Encoder and its artifact's digest."""
     try:
         inner = model.unwrap_python_model()
     except mlflow.MlflowException:
-        return None
+        return Subject(title, model.predict)
     encoder, digest = getattr(inner, "encoder", None), getattr(inner, "digest", None)
-    return None if encoder is None or digest is None else (encoder, digest)
+    return Subject(title, model.predict) if encoder is None or digest is None else Subject(title, model.predict, encoder, digest)
 
 
-__all__ = ["MODEL_TYPE", "QbiasEvaluator", "benchmark_dataset", "embeddings", "evaluate_model", "evaluation_key"]
+__all__ = ["MODEL_TYPE", "QbiasEvaluator", "evaluate_model", "evaluation_key"]

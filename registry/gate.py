@@ -159,7 +159,15 @@ def _benchmark_faults(side: str, evaluation: Evaluation, required: RequiredBench
         return [f"the {side} was not evaluated on it"]
     if not any(name.startswith(f"{required.name}/") for name in evaluation.metrics):
         return [f"the {side}'s run has no metric of it"]
-    return [f"the {side} {row}" for row in _protocol_faults(outcomes, required)]
+    return [f"the {side} {row}" for row in (*_protocol_faults(outcomes, required), *_left_out(outcomes))]
+
+
+def _left_out(outcomes: Outcomes) -> list[str]:
+    """Images that were skipped as undecodable: a benchmark that lost images is not the required one."""
+    skipped = outcomes.facts.get("skipped_images", 0)
+    return (
+        [f"was evaluated without {skipped} image(s) that cannot be decoded: put whole files in place and evaluate again"] if skipped else []
+    )
 
 
 def _protocol_faults(outcomes: Outcomes, required: RequiredBenchmark) -> list[str]:

@@ -100,6 +100,8 @@ CASES: dict[str, tuple[str, Change]] = {
     "candidate limited": ("benchmark:facet", side("candidate", outcomes=all_outcomes(protocol=LIMITED))),
     "both limited": ("benchmark:coco", lambda e: side("candidate", outcomes=all_outcomes(protocol=LIMITED))(
         side("baseline", outcomes=all_outcomes(protocol=LIMITED))(e))),
+    "both without a bad image": ("benchmark:facet", lambda e: outcome("candidate", "facet", facts={"skipped_images": 1})(
+        outcome("baseline", "facet", facts={"skipped_images": 1})(e))),
     "protocol without the field": ("benchmark:facet", outcome("candidate", "facet", protocol={})),
     "other images": ("pairing", outcome("candidate", "facet", frames=other_ids("facet"))),
     "other dataset": ("pairing", outcome("candidate", "coco", dataset_digest="0" * 64)),

@@ -2,14 +2,18 @@
 
 import re
 import subprocess
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import yaml
 
+from qbias.protocol import FIELDS, SAYS
+
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text()
 FOLDERS = ("qbias", "registry", "entrypoints", "benches")
+PROTOCOL = re.compile(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", re.MULTILINE)
 
 
 def tree() -> list[str]:
@@ -51,11 +55,43 @@ def project_verbs() -> dict[str, dict[str, str | None]]:
 
 @pytest.mark.parametrize("verb", project_verbs())
 def test_the_table_of_verbs_is_mlprojects(verb):
-    row = next(line for line in README.splitlines() if line.startswith(f"| `{verb}` "))
+    rows = {line.split("`")[1]: line for line in README.splitlines() if line.startswith("| `")}
+    # `main` takes all that `evaluate` takes, and says so.
+    row = rows[verb] + (rows["evaluate"] if verb == "main" else "")
+    protocol = {name: default for name, default, _ in PROTOCOL.findall(README)}
     for name, default in project_verbs()[verb].items():
-        assert f"`{name}`" in row
-        if default is not None:
-            assert re.search(rf"`{name}` \({default}\)", row), (name, default)
+        if name in FIELDS:
+            assert protocol[name] == default
+        else:
+            assert f"`{name}`" in row
+            assert default is None or f"`{name}` ({default})" in row, (name, default)
+
+
+def test_main_and_evaluate_take_the_same_parameters_of_the_measurement():
+    verbs = project_verbs()
+    assert set(verbs["main"]) - {"models", "quantizers"} == set(verbs["evaluate"]) - {"model"} > set(FIELDS)
+
+
+def test_the_table_of_the_protocol_says_what_the_help_says():
+    meanings = {name: meaning for name, _, meaning in PROTOCOL.findall(README)}
+    assert {name: meanings[name] for name in FIELDS} == SAYS
+
+
+@pytest.mark.parametrize("verb", project_verbs())
+def test_every_parameter_of_mlproject_is_one_of_the_verbs_and_reaches_it(verb):
+    entry = yaml.safe_load((PROJECT / "MLproject").read_text())["entry_points"][verb]
+    words = entry["command"].split()
+    given = dict(zip(words[3::2], words[4::2], strict=True))
+    parser = import_module(f"entrypoints.{verb}").parser()
+    options = {option: action for action in parser._actions for option in action.option_strings if option not in ("-h", "--help")}
+    assert given == {option: f"{{{action.dest}}}" for option, action in options.items()}
+    assert set(entry["parameters"]) == {action.dest for action in options.values()}
+    # The defaults of both are the same values: MLproject writes all of them as text.
+    defaults = [
+        word for name, row in entry["parameters"].items() if "default" in row for word in (f"--{name.replace('_', '-')}", row["default"])
+    ]
+    required = [word for option, action in options.items() if action.required for word in (option, "x")]
+    assert vars(parser.parse_args([*required, *defaults])) == vars(parser.parse_args(required))
 
 
 def test_every_picture_is_there():
