@@ -1,1 +1,1 @@
-"""Speed and memory, measured: `make bench`. Each file is one bench; nothing here decides a test."""
+"""Speed and memory, measured: `make bench`; and parity with open_clip on your own photographs. Nothing here decides a test."""

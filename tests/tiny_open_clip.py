@@ -55,7 +55,7 @@ def drawn_model(name: str, seed: int = 0) -> "torch.nn.Module":
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = open_clip.create_model(name).eval()
+        model: torch.nn.Module = open_clip.create_model(name).eval()
         with torch.no_grad():
             for key, parameter in model.named_parameters():
                 if parameter.ndim == 1:

@@ -79,7 +79,14 @@ def top_images(score_NP: ArrayLike, *, k: int) -> Ints:
     if not np.isfinite(score).all():
         image = int(np.argmin(np.isfinite(score).all(axis=1)))
         raise ValueError(f"image {image} has a score that is NaN or infinite: scores must be finite")
-    return np.argsort(np.ascontiguousarray(-score.T), axis=1, kind="stable")[:, :k].astype(np.int64)
+    # Only what can be among the k best is sorted: the k-th value found first, a stable sort of those up to it afterwards.
+    worse_PN = np.ascontiguousarray(-score.T)
+    cut_P = np.partition(worse_PN, k - 1, axis=1)[:, k - 1]
+    top_PK = np.empty((len(worse_PN), k), dtype=np.int64)
+    for prompt, row_N in enumerate(worse_PN):
+        near = np.flatnonzero(row_N <= cut_P[prompt])
+        top_PK[prompt] = near[np.argsort(row_N[near], kind="stable")[:k]]
+    return top_PK
 
 
 def skews(group_N: Groups, score_NP: ArrayLike, *, k: int, desired: Desired = "dataset", top_PK: ArrayLike | None = None) -> Skews:

@@ -1,7 +1,8 @@
 """Golden values of the metrics, made by other libraries: python -m tests.golden.make_metrics (rewrites metrics.json).
 
-scikit-learn's `top_k_accuracy_score` for accuracy, fairlearn's `MetricFrame` with scikit-learn's recall for disparities, and the plain
-pandas version in skew_reference.py for skew. The inputs are drawn from a seed; metrics.json says which versions made the values.
+scikit-learn's `top_k_accuracy_score` for accuracy and retrieval (that one also by a one-hot array), fairlearn's `MetricFrame` with
+scikit-learn's recall for disparities and with its accuracy for groups and intersections, and the plain pandas version in
+skew_reference.py for skew. The inputs are drawn from a seed; metrics.json says which versions made the values.
 """
 
 import json
@@ -41,6 +42,39 @@ def skew_inputs() -> tuple[list[str], np.ndarray]:
     for prompt in range(12):
         score[group == ("north", "east", "south")[prompt % 3], prompt] += 0.1 * prompt
     return group.tolist(), score
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """60 images with 1 to 5 captions each, captions of all images mixed; no two scores are equal."""
+
+    image_ND: np.ndarray
+    text_MD: np.ndarray
+    image_M: np.ndarray
+
+
+def retrieval_inputs() -> Captioned:
+    rng = np.random.default_rng(31)
+    image = rng.standard_normal((60, 12))
+    image_M = rng.permutation(np.repeat(np.arange(60), rng.integers(1, 6, 60)))
+    return Captioned(image, image[image_M] + 1.5 * rng.standard_normal((len(image_M), 12)), image_M)
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """800 hits with two attributes, either missing on some images; the rates differ by group and most by both together."""
+
+    hit_N: np.ndarray
+    gender_N: np.ndarray
+    skin_N: np.ndarray
+
+
+def group_inputs() -> Grouped:
+    rng = np.random.default_rng(99)
+    gender = rng.choice(["masc", "fem", ""], size=800, p=[0.6, 0.3, 0.1]).astype(object)
+    skin = rng.choice(["lighter", "darker", ""], size=800, p=[0.7, 0.2, 0.1]).astype(object)
+    rate = 0.8 - 0.1 * (gender == "fem") - 0.1 * (skin == "darker") - 0.2 * ((gender == "fem") & (skin == "darker"))
+    return Grouped(rng.random(800) < rate, gender, skin)
 
 
 def read_golden() -> dict[str, Any]:
@@ -93,17 +127,67 @@ def _disparity(data: Classified, k: int) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def _retrieval(data: Captioned, k: int) -> dict[str, float]:
+    """Both directions, by two routes."""
+    from sklearn.metrics import top_k_accuracy_score
+
+    score_MN = data.text_MD @ data.image_ND.T
+    own_MN = data.image_M[:, None] == np.arange(len(data.image_ND))
+    # An image is answered exactly if its best-scored caption is in the top k: that caption is its one label.
+    best_N = np.where(own_MN, score_MN, -np.inf).argmax(axis=0)
+    captions = np.arange(len(data.text_MD))
+    return {
+        "sklearn_image": float(top_k_accuracy_score(data.image_M, score_MN, k=k, labels=np.arange(len(data.image_ND)))),
+        "sklearn_text": float(top_k_accuracy_score(best_N, score_MN.T, k=k, labels=captions)),
+        "one_hot_image": _one_hot_recall(score_MN, own_MN, k),
+        "one_hot_text": _one_hot_recall(score_MN.T, own_MN.T, k),
+    }
+
+
+def _one_hot_recall(score_QI: np.ndarray, right_QI: np.ndarray, k: int) -> float:
+    """Queries with any right item in the top k: the top k as one-hot rows (Q, k, I), each masked by what is right."""
+    top_QK = np.argsort(-score_QI, axis=1)[:, :k]
+    one_hot_QKI = np.eye(score_QI.shape[1], dtype=bool)[top_QK]
+    return float((one_hot_QKI & right_QI[:, None, :]).any(axis=(1, 2)).mean())
+
+
+def _groups(data: Grouped) -> dict[str, Any]:
+    """Accuracy of each group and each intersection, over the images that have the attributes; and the worst."""
+    from fairlearn.metrics import MetricFrame
+    from sklearn.metrics import accuracy_score
+
+    def frame(known: np.ndarray, features: dict[str, np.ndarray]) -> Any:
+        some = {name: column[known].astype(str) for name, column in features.items()}
+        return MetricFrame(metrics=accuracy_score, y_true=np.ones(known.sum()), y_pred=data.hit_N[known], sensitive_features=some)
+
+    gender, skin = {"gender": data.gender_N}, {"skin": data.skin_N}
+    one, other = frame(data.gender_N != "", gender), frame(data.skin_N != "", skin)
+    both = frame((data.gender_N != "") & (data.skin_N != ""), gender | skin)
+    return {
+        "gender": {name: float(share) for name, share in one.by_group.items()},
+        "skin": {name: float(share) for name, share in other.by_group.items()},
+        "gender & skin": {" & ".join(names): float(share) for names, share in both.by_group.items()},
+        "worst": {name: float(found.group_min()) for name, found in (("gender", one), ("skin", other), ("gender & skin", both))},
+    }
+
+
+def made_golden() -> dict[str, Any]:
+    """Every golden value, computed now."""
     from tests.golden.skew_reference import reference_skews
 
     data, (group, score) = classification_inputs(), skew_inputs()
-    golden = {
+    return {
         "made_with": {name: version(name) for name in ("scikit-learn", "fairlearn", "pandas", "numpy")},
         "classification": _classification(data),
         "disparity": {f"fairlearn_at_{k}": _disparity(data, k) for k in (1, 5)},
         "skew": {desired: reference_skews(group, score, k=100, desired=desired) for desired in ("dataset", "uniform")},
+        "retrieval": {f"recall_at_{k}": _retrieval(retrieval_inputs(), k) for k in (1, 5, 10)},
+        "groups": _groups(group_inputs()),
     }
-    FILE.write_text(json.dumps(golden, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    FILE.write_text(json.dumps(made_golden(), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -12,15 +12,17 @@ import pandas as pd
 
 
 def reference_skews(group_N: Sequence[str], score_NP: np.ndarray, *, k: int, desired: str) -> dict[str, Any]:
-    """MaxSkew, MinSkew and NDKL of each prompt, and the number of floored cells."""
+    """MaxSkew, MinSkew, NDKL and each group's skew for each prompt, and the number of floored cells."""
     share = pd.Series(list(group_N)).value_counts(normalize=True)
     wanted = share if desired == "dataset" else pd.Series(1 / len(share), index=share.index)
-    result: dict[str, Any] = {"max_P": [], "min_P": [], "ndkl_P": [], "floored": 0}
+    result: dict[str, Any] = {"max_P": [], "min_P": [], "ndkl_P": [], "floored": 0, "skew_P": {name: [] for name in sorted(wanted.index)}}
     for prompt in range(score_NP.shape[1]):
         table = pd.DataFrame({"group": list(group_N), "score": score_NP[:, prompt]})
         top = table.sort_values("score", ascending=False, kind="stable").head(k)
         counts = top["group"].value_counts().reindex(wanted.index, fill_value=0)
-        skew = {name: math.log(max(count, 1) / k / wanted[name]) for name, count in counts.items()}
+        skew = {name: math.log(max(count, 1) / k / wanted[str(name)]) for name, count in counts.items()}
+        for name, value in skew.items():
+            result["skew_P"][name].append(value)
         result["max_P"].append(max(skew.values()))
         result["min_P"].append(min(skew.values()))
         result["floored"] += int((counts == 0).sum())
