@@ -19,7 +19,7 @@ from registry.comparisons import INDEX, comparison_index
 from registry.evidence import evaluations
 from registry.versions import VersionCard, version_cards
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the report of the same evaluations comes out differently, so that an older one is not reused."""
 
 

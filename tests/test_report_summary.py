@@ -113,3 +113,12 @@ def test_the_markdown_escapes_names() -> None:
     text = summary_markdown(compare(evaluations))
     assert "<img" not in text
     assert r"a\|b\*&lt;img src=x&gt;\[x\](y)" in text
+
+
+def test_no_change_at_all_is_told_as_such() -> None:
+    found = synthetic_evaluations(3, 2)
+    baselines = {row.model: row for row in found if row.version == row.baseline_version}
+    same = [replace(row, metrics=baselines[row.model].metrics, outcomes=baselines[row.model].outcomes) for row in found]
+    sentence = limits_sentence(compare(same))
+    assert "no disparity or skew of any model changed on these images" in sentence
+    assert sentence.endswith("review required.")

@@ -140,13 +140,15 @@ def _why_none(comparison: Comparison) -> str:
 
 
 def limits_sentence(comparison: Comparison) -> str:
-    """What the tests cannot say, and the largest change of a single model in the first table that has any."""
+    """What the tests cannot say, and the largest change of a single model in the first table in which any changed."""
+    measured = False
     for table in (table1(comparison), table2(comparison), *other_tables(comparison)):
         declared = {cell.metric for cell in table.cells}
         rows = [(abs(row.difference), row) for row in comparison.changes if row.metric in declared and row.difference is not None]
-        if not rows:
+        largest, row = max(rows, key=lambda entry: entry[0], default=(0.0, None))
+        measured = measured or bool(rows)
+        if row is None or not largest:
             continue
-        _, row = max(rows, key=lambda entry: entry[0])
         assert row.baseline is not None
         assert row.candidate is not None
         tests = [cell.result for cell in table.cells if isinstance(cell.result, PairedTest)]
@@ -155,6 +157,8 @@ def limits_sentence(comparison: Comparison) -> str:
         change = f"{table.subject} changed by up to {change_text(row.candidate - row.baseline)}"
         where = f"{row.model} in {row.quantizer}, {metric_label(row.metric)} from {short(row.baseline)} to {short(row.candidate)}"
         return f"{NO_EVIDENCE}{reach} in a single model {change} ({where}): review required."
+    if measured:
+        return f"{NO_EVIDENCE}; no disparity or skew of any model changed on these images, which says nothing of others: review required."
     return f"{NO_EVIDENCE}, and where no disparity was measured there is no evidence at all: review required."
 
 
