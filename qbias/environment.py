@@ -9,8 +9,13 @@ import re
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
+from qbias.quantizers import QUANTIZERS, Quantizer
+from qbias.quantizers.device import chosen_device, device_facts
+from qbias.tables import pick_many, split_names
+
 LIBRARIES = (
-    "torch", "torchvision", "transformers", "tokenizers", "bitsandbytes", "onnxruntime", "onnx", "optimum-onnx", "numpy", "pillow",
+    "torch", "torchvision", "torchao", "transformers", "tokenizers", "bitsandbytes", "onnxruntime", "onnx", "optimum-onnx", "numpy",
+    "pillow",
 )  # fmt: skip
 
 
@@ -23,7 +28,13 @@ def library_version(name: str) -> str:
 
 
 def machine_facts() -> dict[str, str]:
-    """CPU capability, quantized engine, threads and versions of the libraries that can change a number."""
+    """CPU capability, quantized engine, threads and versions of the libraries that can change a number; a GPU where one is chosen.
+
+    Raises
+    ------
+    ValueError
+        If `QBIAS_DEVICE` names a device that cannot be used here.
+    """
     import torch
 
     facts = {
@@ -33,7 +44,39 @@ def machine_facts() -> dict[str, str]:
         "quantized_engine": torch.backends.quantized.engine,
         "threads": str(torch.get_num_threads()),
     }
-    return facts | {name: library_version(name) for name in LIBRARIES}
+    return facts | {name: library_version(name) for name in LIBRARIES} | device_facts()
+
+
+STUDY = ("fp32", "bnb-int8", "bnb-nf4", "torch-int8", "ort-int8")
+"""The baseline, the paper's three methods and ONNX Runtime's: what a study compares unless it is told otherwise."""
+
+
+def quantizer_rows(names: str) -> list[Quantizer]:
+    """The quantizers of a comma-separated list of names, in the table's order; `study` means STUDY, `all` the whole table.
+
+    Raises
+    ------
+    ValueError
+        If the list is empty or a name is unknown.
+    """
+    return pick_many(QUANTIZERS, STUDY if split_names(names) == ["study"] else names, what="quantizer")
+
+
+def quantizers_named(names: str) -> list[Quantizer]:
+    """As `quantizer_rows`, for use on this machine: `all` means every one that can run here.
+
+    Raises
+    ------
+    ValueError
+        If a quantizer that is named cannot run here (all of these with what they need).
+    """
+    rows = quantizer_rows(names)
+    reasons = {row.name: row.unavailable() for row in rows}
+    if split_names(names) == ["all"]:
+        return [row for row in rows if not reasons[row.name]]
+    if said := list(dict.fromkeys(filter(None, reasons.values()))):
+        raise ValueError("; ".join(said))
+    return rows
 
 
 def stale_metadata(project: Path) -> str | None:
@@ -76,7 +119,7 @@ def one_thread_per_batch() -> None:
 
 
 def batch_workers() -> int:
-    """How many batches to compute at a time: `QBIAS_WORKERS`, else every core, and one where torch uses several threads itself.
+    """How many batches to compute at a time: `QBIAS_WORKERS`, else every core, and one on a GPU or where torch uses several threads.
 
     Raises
     ------
@@ -89,4 +132,4 @@ def batch_workers() -> int:
         if not named.isdecimal() or int(named) < 1:
             raise ValueError(f"QBIAS_WORKERS={named!r}: give a whole number of at least 1, the batches to compute at a time")
         return int(named)
-    return 1 if torch.get_num_threads() > 1 else os.cpu_count() or 1
+    return 1 if torch.get_num_threads() > 1 or chosen_device() == "cuda" else os.cpu_count() or 1

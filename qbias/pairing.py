@@ -12,7 +12,7 @@ from qbias.digests import json_digest
 from qbias.environment import LIBRARIES
 from qbias.records import Evaluation, Outcomes, Pairing, Refusal
 
-MACHINE_FACTS = ("cpu_capability", "cpu_bfloat16", "quantized_engine", "threads", *LIBRARIES)
+MACHINE_FACTS = ("device", "device_name", "cuda", "cpu_capability", "cpu_bfloat16", "quantized_engine", "threads", *LIBRARIES)
 """Facts about the machine that can change a number (protocol); others, such as a host's name, do not hinder a pair."""
 ABSENT = "not recorded"
 Difference = tuple[str, str, str]

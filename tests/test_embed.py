@@ -11,6 +11,7 @@ from qbias.embed import batches, embed_images, embed_texts, stored_embeddings
 from qbias.encoder import Preprocessing
 from qbias.environment import one_thread_per_batch
 from qbias.quantizers import QUANTIZERS
+from tests.quantized import ROWS
 
 
 class Recorder:
@@ -114,7 +115,7 @@ def test_two_threads_storing_the_same_embeddings_leave_whole_files(cache):
     assert np.array_equal(stored_embeddings("texts", {"weights": "a"}, lambda: np.zeros((1, 1))), np.full((1000, 8), 7))
 
 
-@pytest.mark.parametrize("name", QUANTIZERS)
+@pytest.mark.parametrize("name", ROWS)
 def test_batches_side_by_side_give_what_one_after_the_other_gives(name, tiny, tmp_path, monkeypatch):
     one_thread_per_batch()
     QUANTIZERS[name].save(tiny, tmp_path / "saved")

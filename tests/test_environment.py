@@ -1,9 +1,12 @@
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from qbias.environment import LIBRARIES, library_version, machine_facts, stale_metadata
+from qbias.environment import LIBRARIES, STUDY, library_version, machine_facts, quantizers_named, stale_metadata
+from qbias.quantizers import QUANTIZERS
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -38,3 +41,24 @@ def test_another_dependency_is_noticed(tmp_path):
     declared = (PROJECT / "pyproject.toml").read_text().replace('"scipy==1.*"', '"scipy==1.*",\n    "cowsay"')
     (tmp_path / "pyproject.toml").write_text(declared)
     assert "cowsay" in (stale_metadata(tmp_path) or "")
+
+
+def test_all_quantizers_are_those_that_can_run_here(monkeypatch):
+    monkeypatch.delenv("QBIAS_DEVICE", raising=False)
+    assert [row.name for row in quantizers_named("all")] == [name for name, row in QUANTIZERS.items() if "cpu" in row.runs_on]
+    assert [row.name for row in quantizers_named("ort-int8, fp32")] == ["fp32", "ort-int8"]
+    assert tuple(row.name for row in quantizers_named("study")) == STUDY
+    monkeypatch.setitem(QUANTIZERS, "bnb-nf4", replace(QUANTIZERS["bnb-nf4"], packages=("no-such-library",)))
+    assert "bnb-nf4" not in [row.name for row in quantizers_named("all")]
+
+
+def test_quantizers_that_cannot_run_are_refused_by_name_all_at_once(monkeypatch):
+    monkeypatch.delenv("QBIAS_DEVICE", raising=False)
+    monkeypatch.setitem(QUANTIZERS, "bnb-nf4", replace(QUANTIZERS["bnb-nf4"], packages=("no-such-library",)))
+    both = "fp16 runs on cuda only.*leave fp16 out; bnb-nf4 cannot run here: no-such-library is not installed: pip install no-such-library"
+    with pytest.raises(ValueError, match=both):
+        quantizers_named("fp32,bnb-nf4,fp16")
+    with pytest.raises(ValueError, match="unknown quantizer 'int3'"):
+        quantizers_named("int3")
+    with pytest.raises(ValueError, match="no quantizer named"):
+        quantizers_named(" , ")

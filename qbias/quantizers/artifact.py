@@ -18,7 +18,6 @@ FORMAT = 1
 CARD = "qbias.json"
 CONFIG = "config.json"
 WEIGHTS = (".safetensors", ".onnx")
-BASELINE_FILES = (CONFIG, "preprocessor_config.json")
 
 
 @dataclass(frozen=True)
@@ -53,23 +52,6 @@ class Card:
     format: int = FORMAT
 
 
-def check_baseline(folder: Path) -> None:
-    """Refuse a folder that is not a transformers CLIPModel.
-
-    Raises
-    ------
-    ValueError
-        If a file is missing or config.json names another kind of model.
-    """
-    missing = [name for name in BASELINE_FILES if not (folder / name).is_file()]
-    if missing or not list(folder.glob("*.safetensors")):
-        missing += [] if list(folder.glob("*.safetensors")) else ["model.safetensors"]
-        raise ValueError(f"{folder} is not a transformers CLIPModel folder: {', '.join(missing)} missing")
-    kind = json.loads((folder / CONFIG).read_text()).get("model_type")
-    if kind != "clip":
-        raise ValueError(f"{folder / CONFIG} has model_type {kind!r}; a baseline needs 'clip': convert it to a CLIPModel first")
-
-
 def write_card(folder: Path, card: Card) -> None:
     """Write qbias.json beside the files that `card.files` lists."""
     (folder / CARD).write_text(json.dumps(asdict(card), indent=2, sort_keys=True, allow_nan=False) + "\n")
@@ -83,24 +65,33 @@ def read_card(folder: Path) -> Card:
     ValueError
         If there is no card, its format is another one, or a file is changed, missing or additional; the message names it.
     """
-    try:
-        raw: dict[str, Any] = json.loads((folder / CARD).read_text())
-    except FileNotFoundError:
-        raise ValueError(f"{folder} has no {CARD}: it was not written by a quantizer of this project") from None
-    except ValueError as error:
-        raise ValueError(f"{folder / CARD} is damaged ({error}): register the version again") from error
+    raw = _raw_card(folder)
     if raw.get("format") != FORMAT:
         raise ValueError(f"{folder / CARD} has format {raw.get('format')}, this code reads {FORMAT}: register the version again")
-    _check_files(folder, raw["files"])
-    return _card(raw)
+    try:
+        card = _card(raw)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / CARD} is damaged ({error!r}): register the version again") from error
+    _check_files(folder, card.files)
+    return card
 
 
-def _card(raw: dict[str, Any]) -> Card:
+def _raw_card(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / CARD).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise ValueError(f"{folder} has no {CARD}: it was not written by a quantizer of this project") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{folder / CARD} is damaged ({error}): register the version again") from error
+
+
+def _card(raw: Mapping[str, Any]) -> Card:
     """The card of its JSON, where tuples have become lists."""
     values = dict(raw)
     seen, covered = values["preprocessing"], values["coverage"]
     values["preprocessing"] = Preprocessing(seen["resolution"], tuple(seen["mean"]), tuple(seen["std"]))
     values["coverage"] = Coverage(**{**covered, "kept_float": tuple(covered["kept_float"])})
+    values["files"] = dict(values["files"])
     return Card(**values)
 
 

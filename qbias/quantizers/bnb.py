@@ -1,11 +1,13 @@
-"""bitsandbytes: LLM.int8() and NF4, through transformers.
+"""bitsandbytes: LLM.int8(), NF4 and FP4, through transformers.
 
-Every Linear but `text_projection` is replaced (transformers leaves the last one in float); embeddings, patch convolution and layer norms
-stay in float32. int8: weights int8 with one scale per output row; activations are rounded to float16, then to int8 row by row,
-except columns holding a value of 6 or more, which are multiplied in float. Those columns are chosen over the whole *batch*, so a
-result can depend on it. nf4: blocks of 64 weights share a scale and 16 levels spaced by normal quantiles; only weights are rounded,
-and no result depends on the batch. Stored: the packed weights as bitsandbytes keeps them, in safetensors.
-On a CPU with AVX512-BF16 the library multiplies nf4 in bfloat16 with a kernel of its own, elsewhere in float32.
+Every Linear but `text_projection` is replaced (transformers leaves the last one in float); embeddings, patch convolution, attention
+products and layer norms stay in float32. int8: weights int8 with one scale per output row; activations are rounded to float16, then
+to int8 row by row, except columns holding a value of 6 or more, which are multiplied in float. Those columns are chosen over the whole
+*batch*, so a result can depend on it. nf4, fp4: blocks of 64 weights share a scale and 16 levels, spaced by normal quantiles (nf4) or
+4-bit floats of sign, two bits of exponent and one of mantissa (fp4, the library's default); only weights are rounded, and no result
+depends on the batch. Stored: the packed weights as bitsandbytes keeps them, in safetensors, made on the CPU.
+On a CPU with AVX512-BF16 the library multiplies nf4 and fp4 in bfloat16 with a kernel of its own, elsewhere in float32; on a GPU
+(`QBIAS_DEVICE=cuda`) in float32, and int8 with the library's CUDA kernels.
 """
 
 import logging
@@ -16,6 +18,7 @@ from typing import Any
 
 from qbias.encoder import Encoder
 from qbias.quantizers.artifact import Card, Coverage
+from qbias.quantizers.device import ready_device
 from qbias.quantizers.torch_encoder import TorchEncoder, clip_coverage, load_clip
 
 
@@ -35,7 +38,7 @@ def write(baseline: Path, out: Path, settings: Mapping[str, Any]) -> Coverage:
 def read(folder: Path, card: Card) -> Encoder:
     """The Encoder of stored packed weights; bit-identical to the model that was stored."""
     _bitsandbytes()
-    return TorchEncoder(load_clip(folder, device_map="cpu"), folder, card)
+    return TorchEncoder(load_clip(folder, device_map={"": ready_device()}), folder, card)
 
 
 def _bitsandbytes() -> Any:

@@ -24,6 +24,17 @@ from qbias.quantizers.torch_encoder import Tokenizer, check_pixels, context_leng
 
 TOWERS = {"vision": ("pixel_values", "image_embeds"), "text": ("input_ids", "text_embeds")}
 """Graph name -> its one input and its one output."""
+SETTINGS: Mapping[str, Any] = {
+    "opset": 17,
+    "operators_to_quantize": ["MatMul"],
+    "constant_weights_only": True,
+    "per_channel": False,
+    "weight_type": "QInt8",
+    "weights_symmetric": True,
+    "activation_type": "QUInt8",
+    "activations_symmetric": False,
+    "reduce_range": False,
+}
 
 
 def write(baseline: Path, out: Path, settings: Mapping[str, Any]) -> Coverage:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from qbias.encoder import Encoder
 from qbias.quantizers.artifact import Card, Coverage
-from qbias.quantizers.torch_encoder import TorchEncoder, clip_coverage, load_clip
+from qbias.quantizers.torch_encoder import TorchEncoder, clip_coverage, drawn_nothing, load_clip
 
 if TYPE_CHECKING:
     import torch
@@ -48,13 +48,9 @@ def write(baseline: Path, out: Path, settings: Mapping[str, Any]) -> Coverage:
 def read(folder: Path, card: Card) -> Encoder:
     """The Encoder rebuilt from the stored integers; bit-identical to the model that was stored."""
     from safetensors.torch import load_file
-    from transformers import CLIPConfig, CLIPModel
-    from transformers.modeling_utils import no_init_weights
 
     tensors = load_file(folder / WEIGHTS)
-    config = CLIPConfig.from_pretrained(folder, local_files_only=True, attn_implementation="sdpa")
-    with no_init_weights():
-        model = CLIPModel(config)
+    model = drawn_nothing(folder)
     linears = [key.removesuffix(f".{SCALE}") for key in tensors if key.endswith(f".{SCALE}")]
     parts = {name: {part: tensors.pop(f"{name}.{part}", None) for part in ("weight", SCALE, ZERO, "bias")} for name in linears}
     # The float tensors go in while the model is still an ordinary one; the quantized modules cannot load a part of their state.

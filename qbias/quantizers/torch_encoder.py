@@ -45,7 +45,8 @@ class TorchEncoder:
 
     def __init__(self, model: Any, folder: Path, card: Card) -> None:
         """Take a loaded model and the folder it came from."""
-        self._model = model.eval()
+        self.model = model.eval()
+        self._device = model.device
         self._tokenizer = Tokenizer(folder, card.context_length)
         self.preprocessing = card.preprocessing
         self.width = int(model.config.projection_dim)
@@ -57,7 +58,8 @@ class TorchEncoder:
         if not len(check_pixels(pixel_NRR3, self.preprocessing)):
             return np.empty((0, self.width), np.float32)
         with torch.inference_mode():
-            return unit_rows(self._model.get_image_features(pixel_values=normalised(pixel_NRR3, self.preprocessing)))
+            pixels = normalised(pixel_NRR3, self.preprocessing).to(self._device)
+            return unit_rows(self.model.get_image_features(pixel_values=pixels))
 
     def texts(self, texts: Sequence[str]) -> Rows:
         """N texts, padded to the context length T -> (N, D) float32 rows of length 1."""
@@ -66,7 +68,8 @@ class TorchEncoder:
         if not len(texts):
             return np.empty((0, self.width), np.float32)
         with torch.inference_mode():
-            return unit_rows(self._model.get_text_features(input_ids=torch.from_numpy(self._tokenizer(texts))))
+            tokens = torch.from_numpy(self._tokenizer(texts)).to(self._device)
+            return unit_rows(self.model.get_text_features(input_ids=tokens))
 
 
 def check_pixels(pixel_NRR3: Pixels, preprocessing: Preprocessing) -> Pixels:
@@ -85,8 +88,10 @@ def normalised(pixel_NRR3: Pixels, preprocessing: Preprocessing) -> "torch.Tenso
     import torch
 
     mean, std = (torch.tensor(three).view(1, 3, 1, 1) for three in (preprocessing.mean, preprocessing.std))
-    pixels = torch.from_numpy(np.ascontiguousarray(pixel_NRR3)).permute(0, 3, 1, 2).contiguous()
-    return pixels.to(torch.float32).div_(255).sub_(mean).div_(std)
+    pixels = torch.from_numpy(np.ascontiguousarray(pixel_NRR3)).permute(0, 3, 1, 2)
+    # Widened and laid out anew in one pass.
+    out = torch.empty(pixels.shape, dtype=torch.float32).copy_(pixels)
+    return out.div_(255).sub_(mean).div_(std)
 
 
 def unit_rows(feature_ND: "torch.Tensor") -> Rows:
@@ -99,7 +104,7 @@ def unit_rows(feature_ND: "torch.Tensor") -> Rows:
     """
     import torch
 
-    rows = feature_ND.to(torch.float32)
+    rows = feature_ND.to("cpu", torch.float32)
     rows = rows / rows.norm(dim=-1, keepdim=True)
     broken = int((~torch.isfinite(rows).all(dim=-1)).sum())
     if broken:
@@ -109,13 +114,22 @@ def unit_rows(feature_ND: "torch.Tensor") -> Rows:
 
 
 def load_clip(folder: Path, **options: Any) -> Any:
-    """The CLIPModel of a local folder in float32, whatever precision its file stores; `options` go to transformers."""
+    """The CLIPModel of a local folder, in float32 whatever precision its file stores; `options` go to transformers."""
     import torch
     from transformers import CLIPModel
 
-    return CLIPModel.from_pretrained(
-        folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, attn_implementation="sdpa", **options
-    )
+    fixed = {"dtype": torch.float32, "local_files_only": True, "use_safetensors": True, "attn_implementation": "sdpa"}
+    return CLIPModel.from_pretrained(folder, **(fixed | options))
+
+
+def drawn_nothing(folder: Path) -> Any:
+    """The CLIPModel that a folder's config.json describes, in memory, before any value is set."""
+    from transformers import CLIPConfig, CLIPModel
+    from transformers.modeling_utils import no_init_weights
+
+    config = CLIPConfig.from_pretrained(folder, local_files_only=True, attn_implementation="sdpa")
+    with no_init_weights():
+        return CLIPModel(config)
 
 
 def empty_clip(folder: Path) -> Any:
@@ -128,18 +142,23 @@ def empty_clip(folder: Path) -> Any:
         return CLIPModel(config)
 
 
-def clip_coverage(baseline: Path, quantized: Collection[str]) -> Coverage:
-    """Coverage of a CLIPModel whose linear layers named `quantized` were replaced."""
+def linear_layers(baseline: Path) -> dict[str, int]:
+    """Name of every linear layer of a CLIPModel folder, and the entries of its matrix."""
     import torch
 
-    model = empty_clip(baseline)
-    linears = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    modules = empty_clip(baseline).named_modules()
+    return {name: module.weight.numel() for name, module in modules if isinstance(module, torch.nn.Linear)}
+
+
+def clip_coverage(baseline: Path, quantized: Collection[str]) -> Coverage:
+    """Coverage of a CLIPModel whose linear layers named `quantized` were replaced."""
+    linears = linear_layers(baseline)
     assert set(quantized) <= linears.keys(), "a quantized layer that the baseline lacks"
     return Coverage(
         quantized=len(quantized),
         total=len(linears),
-        parameters_quantized=sum(linears[name].weight.numel() for name in quantized),
-        parameters_total=sum(parameter.numel() for parameter in model.parameters()),
+        parameters_quantized=sum(linears[name] for name in quantized),
+        parameters_total=sum(parameter.numel() for parameter in empty_clip(baseline).parameters()),
         kept_float=tuple(name for name in linears if name not in quantized),
     )
 
@@ -151,10 +170,38 @@ def context_length(folder: Path) -> int:
 
 
 def write_tokenizer(baseline: Path, out: Path) -> None:
-    """Write the baseline's tokenizer to `out` in its fast form."""
+    """Write the baseline's tokenizer to `out` in its fast form.
+
+    Raises
+    ------
+    ValueError
+        If its files are missing or damaged, or it makes tokens that the model has no embedding for.
+    """
     from transformers import CLIPTokenizerFast
 
-    CLIPTokenizerFast.from_pretrained(baseline, local_files_only=True).save_pretrained(out)
+    try:
+        tokenizer = CLIPTokenizerFast.from_pretrained(baseline, local_files_only=True)
+    except Exception as error:  # the library raises whatever a damaged file makes it trip over
+        raise ValueError(
+            f"{baseline} has no tokenizer that can be read ({type(error).__name__}: {error}): it needs tokenizer.json, or vocab.json "
+            "and merges.txt, of its model"
+        ) from error
+    words = int(empty_clip(baseline).config.text_config.vocab_size)
+    if (last := max(tokenizer.get_vocab().values())) >= words:
+        raise ValueError(f"{baseline}: the tokenizer numbers its tokens up to {last}, the model has {words}: fetch both from one place")
+    tokenizer.save_pretrained(out)
+
+
+def missing_packages(packages: Collection[str]) -> str:
+    """What to install before `packages` are all there; empty if they are."""
+    missing = []
+    for name in packages:
+        try:
+            version(name)
+        except PackageNotFoundError:
+            missing.append(name)
+    verb = "is" if len(missing) == 1 else "are"
+    return f"{', '.join(missing)} {verb} not installed: pip install {' '.join(missing)}" if missing else ""
 
 
 def installed_versions(packages: Collection[str]) -> dict[str, str]:
@@ -165,10 +212,6 @@ def installed_versions(packages: Collection[str]) -> dict[str, str]:
     ValueError
         If one is not installed: the quantizer cannot run here.
     """
-    versions = {}
-    for name in packages:
-        try:
-            versions[name] = version(name).partition("+")[0]
-        except PackageNotFoundError:
-            raise ValueError(f"{name} is not installed: pip install {name}") from None
-    return versions
+    if missing := missing_packages(packages):
+        raise ValueError(missing)
+    return {name: version(name).partition("+")[0] for name in packages}

@@ -4,10 +4,13 @@ import math
 import re
 
 QUANTIZERS = {
+    "fp16": "Half precision",
     "bnb-nf4": "HuggingFace 4-bit",
+    "bnb-fp4": "HuggingFace 4-bit (fp4)",
     "bnb-int8": "HuggingFace 8-bit",
     "torch-int8": "PyTorch 8-bit",
     "ort-int8": "ONNX Runtime 8-bit",
+    "torchao-int8": "torchao 8-bit",
 }
 PAPERS = {"imagenet": "ImageNet", "coco": "COCO", "facet": "FACET", "fairface": "FairFace"}
 """The paper's benchmarks; any other is one of the user's own."""
