@@ -1,6 +1,5 @@
 """Finding, fetching and reading open_clip checkpoints. Only `weights_only` loading: no pickled code runs."""
 
-import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qbias.store import cache_root
+from qbias.weights import reason
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,13 +24,36 @@ class Unreachable(ValueError):
 def placed(name: str) -> Path | None:
     """The checkpoint that the user put by hand into the cache as `checkpoints/<name>` with one of the suffixes."""
     files = [cache_root() / "checkpoints" / (name + suffix) for suffix in SUFFIXES]
-    return next((file for file in files if file.is_file()), None)
+    return next((checkpoint_file(file) for file in files if file.exists()), None)
 
 
 def local_checkpoint(tag: str) -> Path | None:
-    """`tag` as a file, where it is one: tags have no suffix, so the two cannot be confused."""
-    file = Path(tag)
-    return file if file.suffix in SUFFIXES and file.is_file() else None
+    """The file that `tag` names, None for a tag: tags have neither folder nor suffix, so the two cannot be confused.
+
+    Raises
+    ------
+    ValueError
+        If it is written as a file but is none.
+    """
+    file = Path(tag).expanduser()
+    return checkpoint_file(file) if file.name != tag or file.suffix in SUFFIXES else None
+
+
+def checkpoint_file(file: Path) -> Path:
+    """`file` itself, if it can be a checkpoint by its name.
+
+    Raises
+    ------
+    ValueError
+        If it does not exist, is a folder, or has another suffix; each with its remedy.
+    """
+    if file.is_dir():
+        raise ValueError(f"{file} is a folder: give the checkpoint file itself; a transformers CLIP folder is given as model={file}")
+    if not file.is_file():
+        raise ValueError(f"there is no file {file}: give the path of a checkpoint ending in {', '.join(SUFFIXES)}")
+    if file.suffix not in SUFFIXES:
+        raise ValueError(f"{file} ends in none of {', '.join(SUFFIXES)}: give an open_clip checkpoint, named by its format")
+    return file
 
 
 def tag_facts(architecture: str, tag_or_checkpoint: str, *, quick_gelu: bool) -> Mapping[str, Any]:
@@ -49,9 +72,8 @@ def tag_facts(architecture: str, tag_or_checkpoint: str, *, quick_gelu: bool) ->
     facts: Mapping[str, Any] = get_pretrained_cfg(architecture, tag_or_checkpoint)
     if not facts:
         tags = ", ".join(list_pretrained_tags_by_model(architecture)) or "none"
-        raise ValueError(
-            f"{tag_or_checkpoint!r} is neither a tag of {architecture} nor a file ending in {', '.join(SUFFIXES)}. Tags: {tags}"
-        )
+        known = f"nor a file ending in {', '.join(SUFFIXES)}. Tags: {tags}"
+        raise ValueError(f"{tag_or_checkpoint!r} is neither a tag of {architecture} {known}")
     _check_tag(architecture, tag_or_checkpoint, facts, quick_gelu)
     return facts
 
@@ -73,7 +95,7 @@ def fetch(architecture: str, tag_or_checkpoint: str, facts: Mapping[str, Any]) -
         return Path(download_pretrained(dict(facts)))
     except Exception as error:  # hub, URL and disk errors share no base class, and each has the same remedy
         raise Unreachable(
-            f"could not download the weights of {architecture} from {home} ({type(error).__name__}: {error}). If they "
+            f"could not download the weights of {architecture} from {home} ({reason(error)}). If they "
             "are gated, accept their terms and log in; or fetch the file on another machine and give it as "
             f"model=open_clip:{architecture}:/path/to/checkpoint.safetensors"
         ) from error
@@ -98,16 +120,20 @@ def read_checkpoint(file: Path) -> dict[str, "Tensor"]:
     Raises
     ------
     ValueError
-        If the file is damaged, holds pickled objects other than tensors, or no table of tensors.
+        If the file is empty, damaged, holds pickled objects other than tensors, or no table of tensors.
     """
     import torch
-    from safetensors import SafetensorError
 
+    if not file.stat().st_size:
+        raise ValueError(f"{file} is empty: delete it and fetch it again")
     try:
         content = _content(file)
-    except (SafetensorError, OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0].split(". ")[0]
-        raise ValueError(f"{file} is truncated, damaged or not a table of tensors ({reason}): fetch it again") from error
+    except Exception as error:  # damaged bytes can fail anywhere in zip, pickle and tensor code
+        if "Unsupported global" in str(error):
+            raise ValueError(f"{file} holds pickled code, which is never run: save its state_dict() alone, as safetensors") from error
+        # What torch says after its first sentence is how to load the file all the same, with its code.
+        said = f"is truncated, damaged or not a table of tensors ({reason(error).split('. ')[0]})"
+        raise ValueError(f"{file} {said}: delete it and fetch it again") from error
     tensors = content.get("state_dict", content) if isinstance(content, Mapping) else {}
     kept = {name.removeprefix("module."): value for name, value in tensors.items() if isinstance(value, torch.Tensor)}
     if not kept:

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 from qbias.architectures import VOCABULARY, Architecture, Part, Tower, architecture, parts
 from qbias.checkpoints import Unreachable, fetch, local_checkpoint, placed, read_checkpoint, tag_facts
 from qbias.digests import file_digest, json_digest
+from qbias.quantizers.baseline import check_finite
 from qbias.store import cache_root, whole_folder
+from qbias.weights import misfit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,7 +74,7 @@ def convert(
     tensors, table = read_checkpoint(file), parts(shape)
     _check(table, tensors, f"{file} does not match architecture {architecture_name}")
     with whole_folder(out) as folder:
-        _write_weights(folder / "model.safetensors", table, tensors)
+        _write_weights(folder / "model.safetensors", table, tensors, file)
         _write_json(folder / "config.json", model_config(shape))
         _write_json(folder / "preprocessor_config.json", image_config(shape.resolution, mean, std))
         write_tokenizer(folder, context=shape.context)
@@ -81,7 +83,7 @@ def convert(
 
 def converted(name: str, architecture_name: str, tag: str, *, mean: Triple | None = None, std: Triple | None = None) -> Path:
     """The cached folder of an open_clip model, made at the first call: from a file placed by hand, else by its tag."""
-    local = placed(name) or local_checkpoint(tag)
+    local = local_checkpoint(tag) or placed(name)
     key = json_digest([REVISION, architecture_name, file_digest(local) if local else tag, mean, std])
     out = cache_root() / "models" / f"{name}-{key[:12]}"
     if out.is_dir():
@@ -98,14 +100,14 @@ def _check(table: list[Part], tensors: Mapping[str, "Tensor"], lead: str) -> Non
     for part in table:
         if part.source not in tensors:
             raise ValueError(f"{lead}: tensor {part.source!r} of shape {part.shape} is missing")
-        found = tuple(tensors[part.source].shape)
-        if found != part.shape and not (part.shape == () and found == (1,)):
-            raise ValueError(f"{lead}: tensor {part.source!r} has shape {found}, expected {part.shape}")
+        tensor = tensors[part.source]
+        if fault := misfit(tensor.squeeze() if part.shape == () else tensor, part.shape):
+            raise ValueError(f"{lead}: tensor {part.source!r} {fault}")
     if extra := [name for name in tensors if name not in {part.source for part in table}]:
         raise ValueError(f"{lead}: it holds {extra[0]!r}, which this architecture does not have")
 
 
-def _write_weights(file: Path, table: list[Part], tensors: Mapping[str, "Tensor"]) -> None:
+def _write_weights(file: Path, table: list[Part], tensors: Mapping[str, "Tensor"], source: Path) -> None:
     """A float32 safetensors file, tensor by tensor: `safetensors.torch.save_file` would need all of them in memory."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
@@ -119,15 +121,13 @@ def _write_weights(file: Path, table: list[Part], tensors: Mapping[str, "Tensor"
         stream.write(struct.pack("<Q", len(text)) + text)
         for part in table:
             # a third of the first axis follows the other in memory, so the three targets are written in one go
+            check_finite(source, part.source, tensors[part.source])
             stream.write(_values(part, tensors[part.source]))
 
 
 def _values(part: Part, tensor: "Tensor") -> memoryview:
     """The tensor's little-endian float32 bytes in its target's layout."""
     values = tensor.detach().float()
-    if not values.isfinite().all():
-        bad = int((~values.isfinite()).sum())
-        raise ValueError(f"tensor {part.source!r} holds {bad} NaN or infinite values of {values.numel()}: fetch the checkpoint again")
     array = (values.T if part.transposed else values).contiguous().numpy().astype("<f4", copy=False)
     return array.data
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from qbias.architectures import architecture
-from qbias.checkpoints import tag_facts
+from qbias.checkpoints import checkpoint_file, tag_facts
 from qbias.convert import OPENAI_MEAN, OPENAI_STD, Triple, converted
+from qbias.quantizers.baseline import INDEX, WEIGHTS, check_baseline
+from qbias.weights import reason
 
 UNKNOWN = "unknown: see the model's home"
 LAYOUT = (
@@ -62,7 +64,7 @@ def clip_folder(folder: Path) -> Path:
     kind = _read_json(folder / "config.json").get("model_type")
     found = {
         f"config.json whose model_type is 'clip' (found: {kind!r})": kind == "clip",
-        "weights as *.safetensors": any(name.endswith(".safetensors") for name in held),
+        f"weights as {WEIGHTS} (or {INDEX} and its parts)": bool({WEIGHTS, INDEX} & held),
         "tokenizer.json (or vocab.json and merges.txt)": "tokenizer.json" in held or {"vocab.json", "merges.txt"} <= held,
         "preprocessor_config.json": "preprocessor_config.json" in held,
     }
@@ -72,7 +74,7 @@ def clip_folder(folder: Path) -> Path:
 
 
 def folder_row(folder: Path, *, name: str, home: str, source: str = "own") -> ModelRow:
-    """The row of a local transformers CLIP folder, which is checked here and now."""
+    """The row of a local transformers CLIP folder: its files are checked here and now, its weights when they are asked for."""
     vision = _read_json(clip_folder(folder) / "config.json").get("vision_config", {})
     pixels = _read_json(folder / "preprocessor_config.json")
     # transformers leaves out of config.json what equals its defaults
@@ -89,8 +91,14 @@ def folder_row(folder: Path, *, name: str, home: str, source: str = "own") -> Mo
         mean=_triple(pixels.get("image_mean"), OPENAI_MEAN),
         std=_triple(pixels.get("image_std"), OPENAI_STD),
         expected={},
-        folder=partial(clip_folder, folder),
+        folder=partial(_sound_folder, folder),
     )
+
+
+def _sound_folder(folder: Path) -> Path:
+    """`folder`, after its weights were found to be those that its config.json describes."""
+    check_baseline(clip_folder(folder))
+    return folder
 
 
 def open_clip_row(word: str) -> ModelRow:
@@ -101,7 +109,7 @@ def open_clip_row(word: str) -> ModelRow:
     shape = architecture(architecture_name)
     facts = tag_facts(architecture_name, tag, quick_gelu=shape.activation == "quick_gelu")
     if not facts:
-        tag = str(Path(tag).resolve())
+        tag = str(Path(tag).expanduser().resolve())
     name = slug(f"{architecture_name}-{tag if facts else Path(tag).stem}")
     mean, std = _triple(facts.get("mean"), OPENAI_MEAN), _triple(facts.get("std"), OPENAI_STD)
     hub = facts.get("hf_hub", "").rstrip("/")
@@ -121,6 +129,19 @@ def open_clip_row(word: str) -> ModelRow:
     )
 
 
+def checkpoint_row(name: str, checkpoint: str) -> ModelRow:
+    """The row of a local open_clip checkpoint of the architecture called `name`.
+
+    Raises
+    ------
+    ValueError
+        If open_clip has no such architecture, it has no converter, or the checkpoint is no file of a known format.
+    """
+    architecture_name = name.removeprefix("open_clip:")
+    architecture(architecture_name)
+    return open_clip_row(f"open_clip:{architecture_name}:{checkpoint_file(Path(checkpoint).expanduser()).resolve()}")
+
+
 def hub_row(word: str) -> ModelRow:
     """The row of `hub:ORG/NAME[@REVISION]`, a transformers CLIP on the hub, downloaded here if it is not in the hub's cache.
 
@@ -137,7 +158,7 @@ def hub_row(word: str) -> ModelRow:
         folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=patterns))
     except Exception as error:  # hub, network and disk errors share no base class, and each has the same remedy
         raise ValueError(
-            f"could not download {repository!r} from the hub ({type(error).__name__}: {error}). If it is gated, accept its "
+            f"could not download {repository!r} from the hub ({reason(error)}). If it is gated, accept its "
             f"terms and log in; or fetch it on another machine and give model=/path/to/folder: {LAYOUT}"
         ) from error
     home = f"https://huggingface.co/{repository}"

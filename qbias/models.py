@@ -4,6 +4,7 @@ A row is found by name, by group, or made from what the user gives: a local fold
 Importing this loads no torch; `row.folder()` gives the local transformers `CLIPModel` folder and may convert or download.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,10 @@ from qbias.model_rows import ModelRow, clip_folder, folder_row, hub_row, open_cl
 from qbias.tables import pick, split_names
 from qbias.toyworld.catalogue import TOY_MODELS, ToyModel
 
-__all__ = ["CATALOGUE", "GROUPS", "MODELS", "ModelRow", "models_named"]
+__all__ = ["CATALOGUE", "GROUPS", "MODELS", "Distance", "ModelRow", "distances", "models_named"]
 HALF: Triple = (0.5, 0.5, 0.5)
+FULL = {"imagenet": 50_000, "coco": 5_000}
+"""Images of the datasets that the published figures were measured on."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,41 @@ GROUPS: dict[str, tuple[ModelRow, ...]] = {
     "all": tuple(MODELS.values()),
 }
 NAMED = {name: (row,) for name, row in MODELS.items()} | GROUPS
+
+
+@dataclass(frozen=True)
+class Distance:
+    """One metric beside its published figure."""
+
+    metric: str
+    published: float
+    measured: float
+
+    @property
+    def distance(self) -> float:
+        """Measured less published: 0 where they agree, negative where less was reached here."""
+        return self.measured - self.published
+
+
+def distances(row: ModelRow, metrics: Mapping[str, float], *, images: Mapping[str, int]) -> list[Distance]:
+    """How far measured metrics are from a row's published figures; 0 means equal.
+
+    Only figures of the full dataset can be compared: a benchmark with another number of images gives no row. COCO's two accepted layouts
+    have equally many images; the published figures are of the Karpathy split, and val2017 lies about .01 beside it.
+
+    Parameters
+    ----------
+    row : the model; one of one's own has no published figures, and gives an empty table.
+    metrics : measured values by protocol name.
+    images : number of images measured, by benchmark.
+
+    Returns
+    -------
+    One entry per published figure that was measured, in the order of `row.expected`.
+    """
+    full = {name for name, count in FULL.items() if images.get(name) == count}
+    known = {name: figure for name, figure in row.expected.items() if name in metrics and name.partition("/")[0] in full}
+    return [Distance(name, figure, metrics[name]) for name, figure in known.items()]
 
 
 def models_named(names: str) -> list[ModelRow]:

@@ -2,7 +2,10 @@
 
 import pickle
 import warnings
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -44,7 +47,7 @@ def test_a_truncated_file_is_named(suffix: str, keep: float, tmp_path: Path, mon
         save(model, file)
     whole = file.read_bytes()
     file.write_bytes(whole[: int(keep * len(whole))])
-    with pytest.raises(ValueError, match=r"cut\.\w+ is truncated, damaged or not a table of tensors .*fetch it again"):
+    with pytest.raises(ValueError, match=r"cut\.\w+ is (empty|truncated, damaged or not a table of tensors).*fetch it again"):
         read_checkpoint(file)
 
 
@@ -63,8 +66,15 @@ def test_pickled_code_is_refused_and_not_run(tmp_path: Path) -> None:
 
     trace, file = tmp_path / "trace", tmp_path / "evil.pt"
     torch.save({"weight": torch.zeros(1), "extra": Payload(trace)}, file)
-    with pytest.raises(ValueError, match="not a table of tensors"):
+    with pytest.raises(ValueError, match=r"evil\.pt holds pickled code, which is never run: save its state_dict\(\) alone"):
         read_checkpoint(file)
+    torch.save({"weight": torch.zeros(1), "extra": Payload(trace)}, file, _use_new_zipfile_serialization=False)
+    with pytest.raises(ValueError, match=r"evil\.pt holds pickled code"):
+        read_checkpoint(file)
+    file.write_bytes(pickle.dumps(Payload(trace)))
+    with pytest.raises(ValueError, match=r"evil\.pt is truncated") as caught:
+        read_checkpoint(file)
+    assert "weights_only" not in str(caught.value)
     assert not trace.exists()
     pickle.loads(pickle.dumps(Payload(trace)))  # noqa: S301 (it would have worked)
     assert trace.exists()
@@ -126,8 +136,18 @@ def test_local_files_are_told_from_tags_by_their_suffix(tmp_path: Path, monkeypa
     Path("openai").touch()
     Path("own.bin").touch()
     assert local_checkpoint("openai") is None
-    assert local_checkpoint("missing.bin") is None
     assert local_checkpoint("own.bin") == Path("own.bin")
+    Path("folder.pt").mkdir()
+    Path("own.zip").touch()
+    for word, said in {
+        "missing.bin": "there is no file missing.bin",
+        "./missing": "there is no file missing",
+        "folder.pt": "folder.pt is a folder: give the checkpoint file itself",
+        str(tmp_path): "is a folder",
+        str(tmp_path / "own.zip"): r"own.zip ends in none of .safetensors",
+    }.items():
+        with pytest.raises(ValueError, match=said):
+            local_checkpoint(word)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".bin", ".pt", ".pth"])
@@ -137,3 +157,69 @@ def test_a_placed_file_is_found_by_the_models_name(suffix: str, tmp_path: Path, 
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / f"clip-a.b{suffix}").touch()
     assert placed("clip-a.b") == tmp_path / "checkpoints" / f"clip-a.b{suffix}"
+    (tmp_path / "checkpoints" / f"clip-c{suffix}").mkdir()
+    with pytest.raises(ValueError, match=rf"clip-c{suffix} is a folder"):
+        placed("clip-c")
+
+
+class Answer(BaseHTTPRequestHandler):
+    """Answers every request with the status in its path; 200 promises a hundred bytes and sends ten."""
+
+    def do_GET(self) -> None:
+        """One answer."""
+        status = int(self.path.split("/")[1])
+        self.send_response(status)
+        self.send_header("Content-Length", "100" if status == 200 else "0")
+        self.send_header("X-Error-Code", {401: "GatedRepo", 403: "GatedRepo", 404: "EntryNotFound"}.get(status, ""))
+        self.end_headers()
+        if status == 200:
+            self.wfile.write(b"x" * 10)
+
+    do_HEAD = do_GET
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Keep quiet."""
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """A server on loopback that answers as a hub does when it will not or cannot."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_refused_download_says_how_to_place_the_file(status: int, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants, file_download
+    from huggingface_hub.utils import reset_sessions
+
+    reset_sessions()  # a session that a test made offline stays offline
+    for name, value in {"HF_HUB_CACHE": str(tmp_path), "ENDPOINT": f"{address}/{status}", "HF_HUB_OFFLINE": False}.items():
+        monkeypatch.setattr(constants, name, value)
+    template = f"{address}/{status}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(file_download, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for facts, words in (
+        ({"hf_hub": "org/model/"}, f"{status} Client Error"),
+        ({"url": f"{address}/{status}/weights.pt"}, f"HTTP Error {status}"),
+    ):
+        remedy = "accept their terms .* on another machine and give it as model=open_clip:ViT-X:/path/to/checkpoint.safetensors"
+        with pytest.raises(Unreachable, match=rf"(?i)could not download .*{words}.*{remedy}"):
+            fetch("ViT-X", "drawn", facts)
+
+
+def test_a_download_that_breaks_off_is_named_and_can_be_repeated(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = fetch("ViT-X", "drawn", {"url": f"{address}/200/weights.pt"})
+    with pytest.raises(ValueError, match=rf"{file} is truncated, damaged .*delete it and fetch it again"):
+        read_checkpoint(file)
+
+
+def test_no_server_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(Unreachable, match=r"refused.*fetch the file on another machine"):
+        fetch("ViT-X", "drawn", {"url": "http://127.0.0.1:9/weights.pt"})

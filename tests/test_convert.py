@@ -82,7 +82,12 @@ def test_full_depth_parity(scratch: Path) -> None:
     assert min(found) >= PARITY, found
 
 
-@pytest.mark.parametrize("name", ["ViT-B-16", "ViT-B-16-quickgelu", "ViT-L-14", "ViT-L-14-quickgelu"])
+FULL_DEPTH = {"ViT-B-32", "ViT-B-32-quickgelu"}
+SHALLOW = sorted({row.architecture for row in CATALOGUE} - FULL_DEPTH)
+"""Every other architecture of the catalogue."""
+
+
+@pytest.mark.parametrize("name", SHALLOW)
 def test_shallow_parity(name: str, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shallow = register_shallow(monkeypatch, name)
     model = drawn_model(shallow)
@@ -188,10 +193,11 @@ def test_converting_twice_gives_the_same_bytes(tiny: tuple[str, Path], tmp_path:
         ("visual.conv1.weight", lambda x: x[..., :16, :16], r"'visual.conv1.weight' has shape \(64, 3, 16, 16\), expected \(64, 3, 32, 32"),
         ("visual.proj", lambda x: None, r"'visual.proj' of shape \(64, 64\) is missing"),
         ("extra.weight", lambda x: x, "holds 'extra.weight', which this architecture does not have"),
-        ("ln_final.bias", lambda x: x * float("nan"), "'ln_final.bias' holds 64 NaN or infinite values of 64"),
+        ("ln_final.bias", lambda x: x * float("nan"), "bad.safetensors: tensor 'ln_final.bias' holds 64 NaN or infinite values of 64"),
         ("ln_final.bias", lambda x: x + float("inf"), "'ln_final.bias' holds 64 NaN or infinite values of 64"),
+        ("ln_final.bias", lambda x: x.char(), "bad.safetensors does not match .*'ln_final.bias' holds torch.int8, not floats"),
     ],
-    ids=["shape", "missing", "surplus", "nan", "infinite"],
+    ids=["shape", "missing", "surplus", "nan", "infinite", "integers"],
 )  # fmt: skip
 def test_a_checkpoint_that_does_not_fit_is_refused_by_its_tensor(
     tiny: tuple[str, Path], tmp_path: Path, key: str, change: Any, said: str
@@ -236,3 +242,14 @@ def test_a_placed_file_is_converted_once(tiny: tuple[str, Path], tmp_path: Path,
     assert (folder / "model.safetensors").stat().st_mtime_ns == made
     save(drawn_model(name, seed=1), target)
     assert converted("clip-x", name, "drawn") != folder
+
+
+def test_a_file_that_is_given_counts_more_than_one_that_is_placed(
+    tiny: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, file = tiny
+    monkeypatch.setenv("QBIAS_CACHE", str(tmp_path / "cache"))
+    folder = converted("clip-x", name, str(file))
+    (tmp_path / "cache" / "checkpoints").mkdir()
+    save(drawn_model(name, seed=1), tmp_path / "cache" / "checkpoints" / "clip-x.safetensors")
+    assert converted("clip-x", name, str(file)) == folder

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qbias.model_rows import clip_folder, folder_row, hub_row, open_clip_row, slug
+from qbias.model_rows import checkpoint_row, clip_folder, folder_row, hub_row, open_clip_row, slug
 from qbias.preprocess import read_preprocessing
 from tests.tiny import MEAN, STD, tiny_clip
 from tests.tiny_open_clip import drawn_model, register_tiny, save
@@ -38,10 +38,13 @@ def test_what_a_config_leaves_out_is_transformers_default(tiny_folder: Path, tmp
     ("gone", "named"),
     [
         (["config.json"], "config.json whose model_type is 'clip' (found: None)"),
-        (["model.safetensors"], "weights as *.safetensors"),
+        (["model.safetensors"], "weights as model.safetensors (or model.safetensors.index.json and its parts)"),
         (["tokenizer.json", "vocab.json"], "tokenizer.json (or vocab.json and merges.txt)"),
         (["preprocessor_config.json"], "preprocessor_config.json"),
-        (["model.safetensors", "preprocessor_config.json"], "weights as *.safetensors; preprocessor_config.json"),
+        (
+            ["model.safetensors", "preprocessor_config.json"],
+            "weights as model.safetensors (or model.safetensors.index.json and its parts); preprocessor_config.json",
+        ),
     ],
 )
 def test_all_that_a_folder_lacks_is_listed(tiny_folder: Path, tmp_path: Path, gone: list[str], named: str) -> None:
@@ -61,6 +64,14 @@ def test_another_kind_of_model_is_refused(tiny_folder: Path, tmp_path: Path) -> 
     (folder / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config\.json is not valid JSON"):
         clip_folder(folder)
+
+
+def test_weights_are_checked_when_they_are_asked_for(tiny_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_folder, tmp_path / "model"))
+    (folder / "model.safetensors").write_bytes(b"")
+    row = folder_row(folder, name="mine", home="here")
+    with pytest.raises(ValueError, match=r"model\.safetensors is truncated or damaged"):
+        row.folder()
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
@@ -87,6 +98,20 @@ def test_a_row_of_a_checkpoint_file_converts(tmp_path: Path, monkeypatch: pytest
     assert clip_folder(folder) == folder
     assert folder.parent == tmp_path / "cache" / "models"
     assert read_preprocessing(folder).mean == row.mean
+
+
+def test_a_row_of_a_checkpoint_and_its_architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = register_tiny(monkeypatch)
+    file = tmp_path / "Mine.pt"
+    file.touch()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for architecture in (name, f"open_clip:{name}"):
+        row = checkpoint_row(architecture, "~/Mine.pt")
+        assert (row.name, row.source, row.architecture, row.tag) == ("vit-t-32-mine", "own", name, str(file))
+    with pytest.raises(ValueError, match=r"there is no file .*gone\.pt"):
+        checkpoint_row(name, str(tmp_path / "gone.pt"))
+    with pytest.raises(ValueError, match="unknown open_clip architecture 'toyworld'"):
+        checkpoint_row("toyworld", str(file))
 
 
 @pytest.mark.parametrize("word", ["open_clip:", "open_clip:ViT-B-32", "open_clip:ViT-B-32:", "open_clip::openai"])

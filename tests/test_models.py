@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qbias.models import CATALOGUE, GROUPS, MODELS, ModelRow, models_named
+from qbias.models import CATALOGUE, FULL, GROUPS, MODELS, Distance, ModelRow, distances, models_named
 from qbias.preprocess import read_preprocessing
 from qbias.toyworld.catalogue import TOY_MODELS
 from tests.tiny import tiny_clip
@@ -45,6 +45,24 @@ def test_some_published_figures() -> None:
     assert MODELS["clip-vit-b-32-openai"].expected["coco/image_retrieval_recall_at_1"] == 0.3044
     assert MODELS["clip-vit-b-32-openai"].expected["coco/text_retrieval_recall_at_10"] == 0.8352
     assert MODELS["clip-vit-l-14-datacomp"].expected["imagenet/accuracy_at_1"] == 0.7921
+
+
+def test_distances_to_the_published_figures() -> None:
+    row = MODELS["clip-vit-b-32-openai"]
+    measured = {name: figure - 0.01 for name, figure in row.expected.items()} | {"imagenet/accuracy_at_5": 0.9, "facet/accuracy_at_1": 0.5}
+    found = distances(row, measured, images=FULL)
+    assert [distance.metric for distance in found] == list(row.expected)
+    assert found[0] == Distance("imagenet/accuracy_at_1", 0.6332, 0.6332 - 0.01)
+    assert [distance.distance for distance in found] == pytest.approx([-0.01] * 7)
+
+
+def test_no_distance_for_a_part_of_a_dataset_or_a_model_of_ones_own() -> None:
+    row = MODELS["clip-vit-b-32-openai"]
+    metrics = dict(row.expected)
+    assert [d.metric for d in distances(row, metrics, images={"imagenet": 50_000, "coco": 4_999})] == ["imagenet/accuracy_at_1"]
+    assert [d.metric for d in distances(row, {"imagenet/accuracy_at_1": 1.0}, images={"coco": 5_000})] == []
+    assert distances(row, {}, images=FULL) == []
+    assert distances(MODELS[TOY_NAMES[0]], metrics, images=FULL) == []
 
 
 def test_groups() -> None:
