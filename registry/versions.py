@@ -6,8 +6,8 @@ and no version. Reading versions back is the business of cards.py, whose names c
 
 import json
 import shutil
+import sys
 import tempfile
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,16 +17,22 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
-from qbias.digests import folder_digests, json_digest
+from qbias.audit import audit_of
+from qbias.digests import bytes_digest, folder_digests, json_digest
 from qbias.environment import library_version
 from qbias.model_rows import ModelRow
-from qbias.pyfunc import ARTIFACT, code_files, signature
+from qbias.pyfunc import ARTIFACT, code_files, example, signature
 from qbias.quantizers import QUANTIZERS, Coverage, Quantizer, weights_sha256
 from qbias.quantizers.artifact import FORMAT
 from qbias.quantizers.torch_encoder import installed_versions
 from registry.cards import PREFIX, SELF, VersionCard, card_of, cards_of, find_card, version_card, version_cards
+from registry.descriptions import model_card, model_description, version_description
 
 __all__ = ["VersionCard", "find_card", "register", "version_card", "version_cards"]
+AUDIT = "audit"
+MODEL_CARD = "model_card.md"
+DESCRIPTION_TAG = "qbias.description_sha256"
+"""Of a registered model: of the description that `register` wrote last, so that a person's own is known and left alone."""
 
 
 def register(row: ModelRow, quantizers: Sequence[Quantizer], *, report: Callable[[str], None] = print) -> list[VersionCard]:
@@ -76,6 +82,10 @@ def _make(row: ModelRow, folder: Path, quantizer: Quantizer, content: str, basel
     ):
         saved = Path(scratch) / ARTIFACT
         coverage = quantizer.save(folder, saved)
+        audit = audit_of(folder, saved)
+        audit.write(Path(scratch) / AUDIT)
+        metrics = _metrics(saved, coverage) | dict(audit.metrics)
+        (Path(scratch) / MODEL_CARD).write_text(model_card(row, quantizer, coverage, metrics), encoding="utf-8")
         tags = {
             "qbias.quantizer": quantizer.name,
             "qbias.baseline_version": baseline,
@@ -85,9 +95,12 @@ def _make(row: ModelRow, folder: Path, quantizer: Quantizer, content: str, basel
             "qbias.size": row.size,
         }
         model_id = _logged(saved, quantizer, Path(scratch), tags)
-        mlflow.log_metrics(_metrics(saved, coverage), model_id=model_id)
+        mlflow.log_metrics(metrics, model_id=model_id)
         mlflow.log_dict({"settings": dict(quantizer.settings), "coverage": asdict(coverage)}, "quantization.json")
-        return _created(row, run.info.run_id, model_id, tags)
+        mlflow.log_artifacts(str(Path(scratch) / AUDIT), AUDIT)
+        mlflow.log_artifact(str(Path(scratch) / MODEL_CARD))
+        page = version_description(row, quantizer, coverage, metrics, uri=f"{PREFIX}{model_id}")
+        return _created(row, run.info.run_id, model_id, tags, page)
 
 
 def _logged(saved: Path, quantizer: Quantizer, scratch: Path, tags: Mapping[str, str]) -> str:
@@ -97,18 +110,21 @@ def _logged(saved: Path, quantizer: Quantizer, scratch: Path, tags: Mapping[str,
         (code / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, code / name)
     width = int(json.loads((saved / "config.json").read_text())["projection_dim"])
-    with warnings.catch_warnings():
-        # An example would make MLflow load and run every model once more; the signature is stated and tested.
-        warnings.filterwarnings("ignore", message=".*An input example was not provided")
+    modules = list(sys.path)
+    try:
         info = mlflow.pyfunc.log_model(
             name=ARTIFACT,
             python_model=str(code / "qbias" / "pyfunc.py"),
-            artifacts={ARTIFACT: str(saved)},
+            artifacts={ARTIFACT: str(saved), AUDIT: str(scratch / AUDIT / "audit.json"), "card": str(scratch / MODEL_CARD)},
             code_paths=[str(code / "qbias")],
             pip_requirements=pip_requirements(quantizer),
             signature=signature(width),
+            input_example=example(),
             tags={name: value for name, value in tags.items() if name != "qbias.baseline_version"},
         )
+    finally:
+        # MLflow loads the model to try the example, and leaves a folder on the path that is gone, where anyone may put another.
+        sys.path[:] = modules
     return str(info.model_id)
 
 
@@ -129,15 +145,29 @@ def _metrics(saved: Path, coverage: Coverage) -> dict[str, float]:
     }
 
 
-def _created(row: ModelRow, run_id: str, model_id: str, tags: Mapping[str, str]) -> VersionCard:
-    """Create the version with all its tags in one call; then the logged model's link back to it, which only the UI reads."""
+def _created(row: ModelRow, run_id: str, model_id: str, tags: Mapping[str, str], page: str) -> VersionCard:
+    """Create the version with tags and description in one call; then the logged model's link back to it, which only the UI reads."""
     client = MlflowClient()
-    try:
-        client.create_registered_model(row.name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    version = client.create_model_version(row.name, f"{PREFIX}{model_id}", run_id, tags=dict(tags), model_id=model_id)
+    _describe(client, row)
+    version = client.create_model_version(row.name, f"{PREFIX}{model_id}", run_id, tags=dict(tags), description=page, model_id=model_id)
     link = json.dumps([{"name": row.name, "version": version.version}])
     client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: link})
     return card_of(version)
+
+
+def _describe(client: MlflowClient, row: ModelRow) -> None:
+    """The registered model with its page: created, filled if empty, renewed if it is ours; what a person wrote is left alone."""
+    page = model_description(row)
+    tag = bytes_digest(page.encode())
+    try:
+        client.create_registered_model(row.name, tags={DESCRIPTION_TAG: tag}, description=page)
+        return
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    model = client.get_registered_model(row.name)
+    shown = model.description or ""
+    ours = not shown or bytes_digest(shown.encode()) == model.tags.get(DESCRIPTION_TAG)
+    if ours and shown != page:
+        client.update_registered_model(row.name, page)
+        client.set_registered_model_tag(row.name, DESCRIPTION_TAG, tag)

@@ -19,17 +19,31 @@ import pytest
 from PIL import Image
 
 import qbias
+from qbias.environment import quantizers_named
 from qbias.preprocess import crop
-from qbias.pyfunc import CODE, ClipModel, code_files, filled_rows, image_bytes, signature
-from qbias.quantizers import QUANTIZERS, load_encoder
+from qbias.pyfunc import CODE, SAID, ClipModel, InputError, code_files, example, filled_rows, image_bytes, signature
+from qbias.quantizers import load_encoder
+from qbias.quantizers.artifact import WEIGHTS
 from tests.tiny import RESOLUTION, tiny_clip
 
 TEXTS = ["a photo of the robot", "", "x"]
+ROWS = quantizers_named("all")
+NAMES = [row.name for row in ROWS]
 STRANGER = """
 import importlib.util, json, sys
 from pathlib import Path
 assert importlib.util.find_spec("qbias") is None, "qbias is importable: this process shows nothing"
-import mlflow, numpy as np, pandas as pd
+import pickle, socket
+import cloudpickle, mlflow, numpy as np, pandas as pd, torch
+def never(*arguments, **options):
+    raise AssertionError(f"network or pickle: {arguments}")
+def only_weights(*arguments, load=torch.load, **options):
+    assert options.get("weights_only"), "torch.load that unpickles"
+    return load(*arguments, **options)
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = never
+pickle.load = pickle.loads = cloudpickle.load = cloudpickle.loads = never
+pickle.Unpickler = type("Refused", (pickle.Unpickler,), {"__init__": never})
+torch.load = only_weights
 root, out = map(Path, sys.argv[1:])
 frame = pd.DataFrame({"image": [file.read_bytes() for file in sorted(root.glob("*.png"))]})
 rows = {}
@@ -66,9 +80,9 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path, file in code_files().items():
         (work / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, work / path)
-    for name, row in QUANTIZERS.items():
-        row.save(baseline, work / name / "model")
-        save_model(root / name, work / name / "model", work / "qbias")
+    for row in ROWS:
+        row.save(baseline, work / row.name / "model")
+        save_model(root / row.name, work / row.name / "model", work / "qbias")
     for number, content in enumerate(PICTURES):
         (root / f"{number}.png").write_bytes(content)
     (root / "texts.json").write_text(json.dumps(TEXTS))
@@ -136,6 +150,7 @@ def test_served_json_gives_the_same_rows(model: Any) -> None:
         (["image"], [[one] for one in code], model.predict(pd.DataFrame({"image": PICTURES}))),
         (["text"], [[one] for one in TEXTS], model.predict(pd.DataFrame({"text": TEXTS}))),
         (["image", "text"], [[code[0], None], ["", TEXTS[0]]], model.predict(frame)),
+        (["image", "text"], [[code[0], None], [None, TEXTS[0]]], model.predict(frame)),
     ]:
         body = json.dumps({"dataframe_split": {"columns": columns, "data": data}}).encode()
         answer = scoring_server.invocations(body, "application/json", model, model.metadata.get_input_schema())
@@ -153,6 +168,9 @@ def test_served_json_gives_the_same_rows(model: Any) -> None:
         (pd.DataFrame({"image": [PICTURES[0]], "text": ["x"]}), "row 0 fills both columns"),
         (pd.DataFrame({"text": ["x", 5]}), "row 1, column 'text': 5 is int, not a string"),
         (pd.DataFrame({"image": [3.5]}, dtype=object), "row 0, column 'image': float is not an image"),
+        (pd.DataFrame({"image": [[1, 2]]}), "row 0, column 'image': list is not an image"),
+        (pd.DataFrame({"image": ["äöü="]}), "row 0, column 'image': text of 4 characters is not base64"),
+        (pd.DataFrame({"text": [["x", "y"]]}), "is list, not a string"),
     ],
 )
 def test_wrong_rows_are_named(versions: Path, frame: pd.DataFrame, message: str) -> None:
@@ -200,7 +218,7 @@ def test_versions_work_where_qbias_is_not_installed(versions: Path, tmp_path: Pa
     assert done.returncode == 0, done.stderr
     rows = np.load(tmp_path / "rows.npz", allow_pickle=False)
     pixel_NRR3 = np.stack([crop(content, RESOLUTION) for content in PICTURES])
-    for name in QUANTIZERS:
+    for name in NAMES:
         encoder = load_encoder(versions / name / "artifacts" / "model")
         np.testing.assert_array_equal(rows[f"{name}/images"], encoder.images(pixel_NRR3), err_msg=name)
         np.testing.assert_array_equal(rows[f"{name}/texts"], encoder.texts(TEXTS), err_msg=name)
@@ -222,21 +240,43 @@ def test_code_is_small_and_closed(versions: Path) -> None:
 
 def test_nothing_is_pickled_and_no_weights_travel_as_code(versions: Path) -> None:
     """A version holds source, weights and text files only."""
-    for name in QUANTIZERS:
+    for name in NAMES:
         kinds = {file.suffix for file in (versions / name).rglob("*") if file.is_file()}
         assert kinds <= {".py", ".json", ".txt", ".yaml", ".safetensors", ".onnx", ""}
         assert {file.suffix for file in (versions / name / "code").rglob("*") if file.is_file()} == {".py"}
 
 
-def test_tampering_stops_loading(versions: Path, tmp_path: Path) -> None:
-    """A version whose weights changed does not load, and says which file it is."""
-    shutil.copytree(versions / "torch-int8", tmp_path / "version")
-    file = tmp_path / "version" / "artifacts" / "model" / "model.safetensors"
-    content = bytearray(file.read_bytes())
-    content[-1] ^= 1
-    file.write_bytes(content)
-    with pytest.raises(Exception, match=r"model\.safetensors has changed"):
-        mlflow.pyfunc.load_model(str(tmp_path / "version"))
+@pytest.mark.parametrize("name", NAMES)
+def test_tampering_stops_loading(versions: Path, tmp_path: Path, name: str) -> None:
+    """A version with one bit changed in a weight file does not load, and says which file it is."""
+    shutil.copytree(versions / name, tmp_path / "version")
+    for file in (tmp_path / "version" / "artifacts" / "model").iterdir():
+        if file.suffix in WEIGHTS:
+            content = file.read_bytes()
+            file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+            with pytest.raises(Exception, match=rf"{file.name} has changed"):
+                mlflow.pyfunc.load_model(str(tmp_path / "version"))
+            file.write_bytes(content)
+
+
+def test_every_bad_image_of_a_batch_is_named(model: Any) -> None:
+    """All offenders at once, the first rows in words and the rest counted; a ValueError, and for a server HTTP 400."""
+    frame = pd.DataFrame({"image": [PICTURES[0], b"bad", PICTURES[1], b"worse"]})
+    with pytest.raises(ValueError, match=r"row 1, column 'image'.*\nrow 3, column 'image'") as caught:
+        model.predict(frame)
+    assert "row 0" not in str(caught.value)
+    assert type(caught.value).__name__ == InputError.__name__
+    assert caught.value.get_http_status_code() == 400  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match=r"and 2 more rows$") as caught:
+        model.predict(pd.DataFrame({"image": [b"bad"] * (SAID + 2)}))
+    assert str(caught.value).count("\n") == SAID
+
+
+def test_the_example_fills_one_column_a_row(model: Any) -> None:
+    """It is an input that the model takes."""
+    assert filled_rows(example()) == ([0], [1])
+    assert model.predict(example()).shape == (2, 64)
+    assert base64.b64decode(example()["image"][0]).startswith(b"\x89PNG")
 
 
 def test_the_model_is_set_for_mlflow() -> None:

@@ -20,16 +20,22 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from qbias.audit import Audit, audit_of
+from qbias.digests import file_digest
+from qbias.environment import quantizers_named
 from qbias.model_rows import ModelRow
 from qbias.quantizers import QUANTIZERS, load_encoder, weights_sha256
+from qbias.quantizers.artifact import CARD
 from registry import versions
 from registry.cards import SELF
-from registry.versions import VersionCard, content_digest, pip_requirements, register, version_card, version_cards
+from registry.descriptions import model_description
+from registry.versions import DESCRIPTION_TAG, VersionCard, content_digest, pip_requirements, register, version_card, version_cards
 from tests.conftest import Store
 from tests.tiny import MEAN, STD, tiny_clip
 
-ALL = list(QUANTIZERS.values())
+ALL = quantizers_named("all")
 LINES: list[str] = []
+AUDITS: dict[str, Audit] = {}
 
 
 def model_row(folder: Path, name: str = "toy-small") -> ModelRow:
@@ -52,6 +58,19 @@ def client(store: Store, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     return MlflowClient()
 
 
+@pytest.fixture(autouse=True)
+def each_content_is_audited_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Audits are real, but tests that register the same model share them: one takes seconds."""
+
+    def remembered(baseline: Path, saved: Path) -> Audit:
+        key = file_digest(saved / CARD)
+        if key not in AUDITS:
+            AUDITS[key] = audit_of(baseline, saved)
+        return AUDITS[key]
+
+    monkeypatch.setattr(versions, "audit_of", remembered)
+
+
 def tags_of(client: MlflowClient, name: str = "toy-small") -> dict[str, dict[str, str]]:
     """Tags of every version by number."""
     return {str(version.version): version.tags for version in client.search_model_versions(f"name='{name}'")}
@@ -59,13 +78,15 @@ def tags_of(client: MlflowClient, name: str = "toy-small") -> dict[str, dict[str
 
 def test_every_row_becomes_a_version_that_loads(client: MlflowClient, baseline: Path) -> None:
     """Baseline first, then each quantizer; tags, links and metrics are there and the version gives the Encoder's rows."""
+    modules = list(sys.path)
     cards = register(model_row(baseline), ALL[::-1], report=LINES.append)
+    assert all(Path(place).is_dir() for place in set(sys.path) - set(modules)), "MLflow leaves a folder that is gone on the path"
     assert [card.quantizer for card in cards] == ["fp32", *[row.name for row in ALL[:0:-1]]]
-    assert [card.version for card in cards] == ["1", "2", "3", "4", "5"]
+    assert [card.version for card in cards] == [str(number) for number in range(1, len(ALL) + 1)]
     assert {card.baseline_version for card in cards} == {"1"}
     assert {(card.name, card.source, card.size) for card in cards} == {("toy-small", "balanced", "small")}
-    assert len({card.weights_sha256 for card in cards}) == len({card.content for card in cards}) == 5
-    assert len(LINES) == 5
+    assert len({card.weights_sha256 for card in cards}) == len({card.content for card in cards}) == len(ALL)
+    assert len(LINES) == len(ALL)
     tags = tags_of(client)
     assert tags["1"]["qbias.baseline_version"] == SELF
     assert set(tags["2"]) >= {f"qbias.{name}" for name in ("quantizer", "baseline_version", "weights_sha256", "content", "source", "size")}
@@ -84,11 +105,46 @@ def check_version(client: MlflowClient, card: VersionCard) -> None:
     logged = client.get_logged_model(card.model_id)
     assert {metric.key for metric in logged.metrics} == run.data.metrics.keys()
     assert json.loads(logged.tags["mlflow.modelVersions"]) == [{"name": card.name, "version": version.version}]
+    check_face(client, card, run.data.metrics)
     model = mlflow.pyfunc.load_model(card.uri)
-    folder = Path(mlflow.artifacts.download_artifacts(card.uri)) / "artifacts" / "model"
+    held = Path(mlflow.artifacts.download_artifacts(card.uri))
+    assert {file.name for file in (held / "artifacts").iterdir()} == {"model", "audit.json", "model_card.md"}
+    assert sum(file.stat().st_size for file in (held / "code").rglob("*")) < 1_000_000
+    folder = held / "artifacts" / "model"
     assert weights_sha256(folder) == card.weights_sha256
     rows = model.predict(pd.DataFrame({"text": ["a photo", "the robot"]}))
     np.testing.assert_array_equal(rows, load_encoder(folder).texts(["a photo", "the robot"]))
+
+
+def check_face(client: MlflowClient, card: VersionCard, metrics: dict[str, float]) -> None:
+    """The version's audit and page, on its run and in the registry."""
+    version = client.get_model_version(card.name, card.version)
+    audit = mlflow.artifacts.load_dict(f"runs:/{version.run_id}/audit/audit.json")
+    assert audit["quantizer"] == card.quantizer
+    assert audit["metrics"].items() <= metrics.items()
+    files = {file.path for file in client.list_artifacts(version.run_id, "audit")}
+    assert files == {f"audit/{name}" for name in ("audit.json", "layers.csv", "sqnr.svg", "sqnr.png")}
+    page = mlflow.artifacts.load_text(f"runs:/{version.run_id}/model_card.md")
+    assert page.startswith(f"# toy-small, {card.quantizer}\n")
+    assert f"in precision `{card.quantizer}`" in version.description
+    assert f'load_model("models:/{card.model_id}")' in version.description
+    assert client.get_registered_model(card.name).description == model_description(model_row(Path()))
+
+
+def test_a_persons_description_is_left_alone(client: MlflowClient, baseline: Path) -> None:
+    """An empty description is filled and our own renewed; what a person wrote or changed stays."""
+    client.create_registered_model("toy-small")
+    row = model_row(baseline)
+    for changed, expected in ((row, row), (dataclasses.replace(row, licence="MIT"), dataclasses.replace(row, licence="MIT"))):
+        versions._describe(client, changed)
+        model = client.get_registered_model("toy-small")
+        assert model.description == model_description(expected)
+    client.update_registered_model("toy-small", "Ask Ada before you use it.")
+    versions._describe(client, row)
+    assert client.get_registered_model("toy-small").description == "Ask Ada before you use it."
+    client.create_registered_model("other", description="mine", tags={DESCRIPTION_TAG: "0"})
+    versions._describe(client, dataclasses.replace(row, name="other"))
+    assert client.get_registered_model("other").description == "mine"
 
 
 def test_registering_twice_adds_nothing(client: MlflowClient, baseline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,14 +194,14 @@ def test_a_lost_baseline_is_replaced_with_its_candidates(client: MlflowClient, b
     assert [card.version for card in version_cards()] == ["3", "4"], "of identical contents the newest only"
 
 
-@pytest.mark.parametrize("step", ["_logged", "_metrics", "weights_sha256"])
+@pytest.mark.parametrize("step", ["_logged", "_metrics", "weights_sha256", "audit_of", "version_description"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("disk full")])
 def test_an_interrupted_registration_leaves_no_version(
     client: MlflowClient, baseline: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: type[BaseException] | BaseException
 ) -> None:
     """Whatever step fails, there is no version, the run is not FINISHED, and the next try makes everything."""
 
-    def fails(*arguments: Any) -> None:
+    def fails(*arguments: Any, **options: Any) -> None:
         raise error
 
     with monkeypatch.context() as broken:
