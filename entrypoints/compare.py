@@ -12,9 +12,10 @@ from entrypoints.options import add_quantizers, verb_parser
 from entrypoints.verb import run_verb
 from qbias.comparison import Comparison, compare
 from qbias.digests import json_digest
+from qbias.environment import quantizer_rows
 from qbias.quantizers import QUANTIZERS
 from qbias.report import summary_markdown, write_report
-from qbias.tables import pick_many, split_names
+from qbias.tables import split_names
 from registry.comparisons import INDEX, comparison_index
 from registry.evidence import evaluations
 from registry.versions import VersionCard, version_cards
@@ -33,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
 
 def chosen_cards(models: str, quantizers: str) -> list[VersionCard]:
     """The registered versions that the parameters name; baselines always belong to them."""
-    names = {row.name for row in pick_many(QUANTIZERS, quantizers, what="quantizer")} | {"fp32"}
+    names = {row.name for row in quantizer_rows(quantizers)} | {"fp32"}
     cards = version_cards(models=None if models == "all" else split_names(models), quantizers=sorted(names))
     if not cards:
         raise ValueError(f"no registered version matches models={models!r}, quantizers={quantizers!r}: run the verb 'register' first")

@@ -3,13 +3,15 @@
 import argparse
 import sys
 import time
+from collections.abc import Mapping
 
 import mlflow
 
 from entrypoints.options import add_plan, add_required, plan_of, verb_parser
-from entrypoints.verb import run_verb
+from entrypoints.verb import run_verb, say
 from qbias.environment import one_thread_per_batch
 from qbias.evaluator import evaluate_model, evaluation_key
+from qbias.models import MODELS, distances
 from qbias.plan import Plan
 from registry.versions import VersionCard, find_card
 
@@ -33,7 +35,16 @@ def evaluate(uri: str, plan: Plan, *, card: VersionCard | None) -> str:
     speed = images / (time.perf_counter() - started)
     skipped = sum(len(plan.skipped(benchmark)) for benchmark in plan.benchmarks)
     left_out = f" ({skipped} that cannot be decoded left out)" if skipped else ""
+    if card and card.name in MODELS:
+        _say_distances(card.name, plan, {name: value for found in metrics.values() for name, value in found.items()})
     return f"{title}: {images} images{left_out}, {sum(map(len, metrics.values()))} metrics, {speed:,.0f} images/s"
+
+
+def _say_distances(name: str, plan: Plan, metrics: Mapping[str, float]) -> None:
+    """How far a catalogue model is from its published figures, where a full dataset was measured."""
+    images = {dataset.benchmark: len(dataset.images) for dataset in plan.datasets()}
+    for row in distances(MODELS[name], metrics, images=images):
+        say(f"{row.metric}: {row.measured:.4f} here, {row.published:.4f} published for the baseline, {row.distance:+.4f}")
 
 
 def card_tags(card: VersionCard, plan: Plan) -> dict[str, str]:

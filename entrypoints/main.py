@@ -8,11 +8,9 @@ from entrypoints.compare import compare_cards, comparison_key
 from entrypoints.evaluate import card_key, evaluate
 from entrypoints.options import add_models, add_plan, add_quantizers, plan_of, verb_parser
 from entrypoints.verb import nested, run_verb, say
-from qbias.environment import one_thread_per_batch
+from qbias.environment import one_thread_per_batch, quantizers_named
 from qbias.models import models_named
 from qbias.plan import Plan
-from qbias.quantizers import QUANTIZERS
-from qbias.tables import pick_many
 from registry.evidence import finished_comparison, finished_evaluation
 from registry.versions import VersionCard, register
 
@@ -21,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
     """The verb's parameters."""
     parser = verb_parser("main", __doc__ or "")
     add_models(parser, "toyworld")
-    add_quantizers(parser)
+    add_quantizers(parser, "study")
     add_plan(parser)
     return parser
 
@@ -30,7 +28,7 @@ def work(options: argparse.Namespace) -> str:
     """Check every parameter, then run the three steps."""
     one_thread_per_batch()
     rows = models_named(options.models)
-    quantizers = pick_many(QUANTIZERS, options.quantizers, what="quantizer")
+    quantizers = quantizers_named(options.quantizers)
     plan = plan_of(options)
     # Bad data is told now, not after an hour of quantizing.
     plan.datasets()

@@ -45,9 +45,10 @@ def add_models(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
-def add_quantizers(parser: argparse.ArgumentParser) -> None:
+def add_quantizers(parser: argparse.ArgumentParser, default: str = "all") -> None:
     """`--quantizers`: which precisions."""
-    parser.add_argument("--quantizers", default="all", help="comma-separated quantizer names, or all; the fp32 baseline is always made")
+    says = "comma-separated quantizer names, study (the paper's and ONNX Runtime's), or all that run here; fp32 is always among them"
+    parser.add_argument("--quantizers", default=default, help=says)
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:

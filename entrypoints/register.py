@@ -3,26 +3,34 @@
 import argparse
 import sys
 
-from entrypoints.options import add_quantizers, add_required, verb_parser
+from entrypoints.options import NONE, add_quantizers, add_required, verb_parser
 from entrypoints.verb import run_verb
+from qbias.environment import quantizers_named
+from qbias.model_rows import checkpoint_row
 from qbias.models import models_named
-from qbias.quantizers import QUANTIZERS
-from qbias.tables import pick_many
 from registry.versions import register
 
 
 def parser() -> argparse.ArgumentParser:
     """The verb's parameters."""
     parser = verb_parser("register", __doc__ or "")
-    add_required(parser, "model", "a model name, a group (toyworld, paper, catalogue), or a folder with a transformers CLIP")
+    add_required(
+        parser,
+        "model",
+        "a model name, a group (toyworld, paper, catalogue), a folder with a transformers CLIP, open_clip:ARCH:TAG, hub:ORG/NAME; with "
+        "--checkpoint, an open_clip architecture such as ViT-B-32-quickgelu",
+    )
+    parser.add_argument("--checkpoint", default="none", help="a local open_clip checkpoint of that architecture, or none")
     add_quantizers(parser)
     return parser
 
 
 def work(options: argparse.Namespace) -> str:
     """Register what the parameters name; versions that exist already are found by content and left alone."""
-    quantizers = pick_many(QUANTIZERS, options.quantizers, what="quantizer")
-    cards = [card for row in models_named(options.model) for card in register(row, quantizers, report=print)]
+    quantizers = quantizers_named(options.quantizers)
+    given = options.checkpoint not in NONE
+    rows = [checkpoint_row(options.model, options.checkpoint)] if given else models_named(options.model)
+    cards = [card for row in rows for card in register(row, quantizers, report=print)]
     return "\n".join(f"{card.uri}  {card.quantizer}" for card in cards)
 
 

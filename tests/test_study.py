@@ -159,7 +159,7 @@ def test_help_says_what_every_parameter_means(verb, capsys):
     ("verb", "words", "says"),
     [
         ("main", ["--models", "toy-s17-balanced"], "Did you mean 'toy-s16-balanced'?"),
-        ("main", ["--quantizers", "int8"], "Valid names: fp32, bnb-int8"),
+        ("main", ["--quantizers", "int8"], "Valid names: fp32, fp16, bnb-int8"),
         ("register", ["--model", "/no/such/folder"], "/no/such/folder"),
         ("evaluate", ["--model", "models:/nothing/1"], "no model is registered yet"),
         ("compare", [], "run the verb 'register' first"),
