@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -57,14 +58,15 @@ def git_url(tmp_path_factory):
         subprocess.run(["git", *who, *words], cwd=base / "qbias", check=True)
     port = free_port()
     serve = ["git", "daemon", f"--base-path={base}", "--export-all", "--listen=127.0.0.1", f"--port={port}", "--reuseaddr"]
-    daemon = subprocess.Popen(serve, stderr=subprocess.PIPE)
+    daemon = subprocess.Popen(serve, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         url = f"git://127.0.0.1:{port}/qbias"
         wait_for(lambda: subprocess.run(["git", "ls-remote", url], capture_output=True, check=False).returncode == 0)
         yield url
     finally:
-        daemon.terminate()
-        daemon.communicate(timeout=30)
+        # `git` starts the daemon as its child, and the daemon one process a connection: all of the group end here.
+        os.killpg(daemon.pid, signal.SIGKILL)
+        daemon.wait(timeout=30)
 
 
 def wait_for(ready, seconds=30.0):

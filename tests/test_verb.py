@@ -12,6 +12,8 @@ from entrypoints.verb import ERROR_TAG, INTERRUPTED, run_verb
 def own_signals():
     """The frame takes over Ctrl-C and SIGTERM; give them back to pytest."""
     before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    # A person's terminal starts Python so; a shell's background job starts it with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     for name, handler in before.items():
         signal.signal(name, handler)
