@@ -77,7 +77,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("{benchmark}/{attribute}/worst_group_accuracy_at_{k}", "classification", "lower", worst_groups),
     Metric("{benchmark}/image_retrieval_recall_at_{k}", "retrieval", "lower", recalls("captions", "images")),
     Metric("{benchmark}/text_retrieval_recall_at_{k}", "retrieval", "lower", recalls("images", "captions")),
-    Metric("{benchmark}/{attribute}/min_skew_at_{k}", "skew", "lower", skew_summaries(lambda found: float(found.min_P.mean()))),
+    Metric("{benchmark}/{attribute}/min_skew_at_{k}", "skew", "none", skew_summaries(lambda found: float(found.min_P.mean()))),
     Metric("{benchmark}/{attribute}/max_skew_at_{k}", "skew", "higher", skew_summaries(lambda found: float(found.max_P.mean()))),
     Metric("{benchmark}/{attribute}/ndkl", "skew", "higher", skew_summaries(lambda found: float(found.ndkl_P.mean()))),
     Metric("{benchmark}/{attribute}/{value}/mean_skew_at_{k}", "skew", "none", value_skews),

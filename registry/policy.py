@@ -1,6 +1,6 @@
 """The review policy as data: policy.yaml, read strictly, with one digest over all that it says."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +19,9 @@ from pydantic import (
 
 from qbias.benchmarks.strict_yaml import read_yaml
 from qbias.digests import json_digest
+from qbias.endpoints import endpoint_harm
 from qbias.protocol import FIELDS
+from qbias.significance import AnalysisPlan, Endpoint, Margin
 from qbias.tables import pick
 
 DEFAULT_POLICY = Path(__file__).with_name("policy.yaml")
@@ -56,6 +58,14 @@ class RequiredBenchmark(_Entry):
         return protocol
 
 
+class MarginRule(_Entry):
+    """How large a change of a metric does not matter: an endpoint names one metric, a margin a pattern (`*` stands for anything)."""
+
+    metric: Text
+    margin: Annotated[StrictFloat, Field(gt=0, allow_inf_nan=False)]
+    why: Text
+
+
 class ComparisonRule(_Entry):
     """Whether a finished comparison that holds exactly this candidate and its baseline must exist."""
 
@@ -76,21 +86,47 @@ class Policy(_Entry):
 
     name: Text
     benchmarks: Annotated[tuple[RequiredBenchmark, ...], Field(min_length=1)]
+    endpoints: Annotated[tuple[MarginRule, ...], Field(min_length=1, max_length=6)]
+    margins: tuple[MarginRule, ...] = ()
     comparison: ComparisonRule
     sign_off: SignOff
+
+    @field_validator("endpoints", "margins")
+    @classmethod
+    def _each_once(cls, rules: tuple[MarginRule, ...]) -> tuple[MarginRule, ...]:
+        if twice := _repeated([row.metric for row in rules]):
+            raise ValueError(f"{twice} stands there more than once: give each metric one margin")
+        return rules
+
+    @field_validator("endpoints")
+    @classmethod
+    def _known_metrics(cls, rules: tuple[MarginRule, ...]) -> tuple[MarginRule, ...]:
+        for row in rules:
+            endpoint_harm(row.metric)
+        return rules
 
     @field_validator("benchmarks")
     @classmethod
     def _named_once(cls, benchmarks: tuple[RequiredBenchmark, ...]) -> tuple[RequiredBenchmark, ...]:
-        names = [row.name for row in benchmarks]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"{', '.join(twice)} stands there more than once: name each benchmark once")
+        if twice := _repeated([row.name for row in benchmarks]):
+            raise ValueError(f"{twice} stands there more than once: name each benchmark once")
         return benchmarks
+
+    def analysis_plan(self) -> AnalysisPlan:
+        """What a comparison under this policy tests: endpoints, margins and their reasons."""
+        return AnalysisPlan(
+            endpoints=tuple(Endpoint(row.metric, row.margin, row.why) for row in self.endpoints),
+            margins=tuple(Margin(row.metric, row.margin, row.why) for row in self.margins),
+        )
 
     def digest(self) -> str:
         """sha256 of everything the policy says, reasons included; comments and layout of the file do not count."""
         return json_digest(self.model_dump(mode="json"))
+
+
+def _repeated(names: Sequence[str]) -> str:
+    """The names that stand there more than once."""
+    return ", ".join(sorted({name for name in names if names.count(name) > 1}))
 
 
 def load_policy(path: Path = DEFAULT_POLICY) -> Policy:
@@ -134,6 +170,8 @@ def _valid_keys(location: tuple[int | str, ...]) -> list[str]:
     """The keys that the schema knows at a place."""
     parts: dict[str, type[_Entry]] = {
         "benchmarks": RequiredBenchmark,
+        "endpoints": MarginRule,
+        "margins": MarginRule,
         "comparison": ComparisonRule,
         "sign_off": SignOff,
     }

@@ -5,5 +5,6 @@ Every result is a frozen record that keeps the numbers it was made from.
 
 from qbias.significance.multiplicity import Corrected, FirstStep, corrected, first_step
 from qbias.significance.paired import NEEDED, PairedTest, paired_t
+from qbias.significance.records import AnalysisPlan, Endpoint, Margin
 
-__all__ = ["NEEDED", "Corrected", "FirstStep", "PairedTest", "corrected", "first_step", "paired_t"]
+__all__ = ["AnalysisPlan", "Endpoint", "Margin", "NEEDED", "Corrected", "FirstStep", "PairedTest", "corrected", "first_step", "paired_t"]
