@@ -179,6 +179,8 @@ class CellEvidence:
     left_out: tuple[LeftOut, ...] = ()
     noise: float | None = None
     """Largest change of this metric between two runs of the same model (the A/A arms); None where none was made."""
+    member: str = ""
+    """Of a composite endpoint, the group that changed most: `test` is its test, with the interval and p that hold for all groups."""
 
 
 @dataclass(frozen=True)
