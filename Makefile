@@ -11,7 +11,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 export MLFLOW_TRACKING_URI ?= sqlite:///$(CURDIR)/mlflow.db
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench ui clean
+.PHONY: help demo test check bench calibrate ui clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -37,6 +37,9 @@ check: $(VENV)/installed ## ruff, mypy and the layer rules
 
 bench: $(VENV)/installed ## speed and memory, as ratios measured in one run
 	python -m benches
+
+calibrate: $(VENV)/installed ## how often tests, intervals and bands are right on simulated data; writes docs/calibration.md
+	python -m benches.calibration
 
 ui: $(VENV)/installed ## MLflow's UI on the demo's store, http://127.0.0.1:5000
 	mlflow ui --backend-store-uri $(MLFLOW_TRACKING_URI)

@@ -20,6 +20,7 @@ from qbias.outcomes import outcomes_of
 from qbias.protocol import Protocol
 from qbias.records import Outcomes
 from qbias.report import write_report
+from tests.evidence_records import evidence_of
 from tests.golden.skew_reference import reference_skews
 from tests.synthetic import synthetic_evaluations
 
@@ -88,6 +89,7 @@ def _reference(outcomes: Outcomes) -> dict[str, float]:
 
 
 def report() -> None:
-    """Comparison, tests, tables, figure and page of eight models in five precisions."""
+    """Comparison, tables, figures and page of eight models in five precisions; the statistics are in benches/evidence.py."""
+    comparison = compare(synthetic_evaluations())
     with TemporaryDirectory() as folder:
-        write_report(compare(synthetic_evaluations()), Path(folder), title="Report", commands=())
+        write_report(comparison, Path(folder), evidence=evidence_of(comparison), title="Report", commands=())

@@ -1,26 +1,39 @@
-"""compare: every quantized version beside its own baseline; paired tables, tests and the report on one run."""
+"""compare: every quantized version beside its own baseline; paired tables, tests and the report on one run.
+
+With `--audit-table` a published table is checked against itself instead.
+"""
 
 import argparse
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import mlflow
 
-from entrypoints.options import add_quantizers, verb_parser
+from entrypoints.options import NONE, add_quantizers, verb_parser
 from entrypoints.verb import run_verb
+from qbias.arms import noise_arms
 from qbias.comparison import Comparison, compare
 from qbias.digests import json_digest
 from qbias.environment import quantizer_rows
+from qbias.evidence import evidence_of
+from qbias.models import GROUPS
 from qbias.quantizers import QUANTIZERS
 from qbias.report import summary_markdown, write_report
+from qbias.report.published import STUDY, Beside, audit_text, beside_published, read_published
+from qbias.significance import AnalysisPlan, PairedTest
+from qbias.significance.records import Evidence
 from qbias.tables import split_names
 from registry.comparisons import INDEX, comparison_index
 from registry.evidence import evaluations
+from registry.noise import noise_pairs
+from registry.policy import load_policy
 from registry.versions import VersionCard, version_cards
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the report of the same evaluations comes out differently, so that an older one is not reused."""
 
 
@@ -29,6 +42,8 @@ def parser() -> argparse.ArgumentParser:
     parser = verb_parser("compare", __doc__ or "")
     parser.add_argument("--models", default="all", help="comma-separated registered model names, or all")
     add_quantizers(parser)
+    says = "a CSV of published p-values and intervals to check against themselves, and nothing else is done (no store is needed); or none"
+    parser.add_argument("--audit-table", default="none", help=says)
     return parser
 
 
@@ -46,26 +61,51 @@ def compare_cards(cards: Sequence[VersionCard]) -> str:
     found, problems = evaluations(cards)
     if not found:
         raise ValueError(f"none of the {len(cards)} versions has a finished evaluation: run the verb 'evaluate' first")
-    comparison = compare(found, order=list(QUANTIZERS))
+    declared = dict.fromkeys(card.quantizer for card in cards if card.version != card.baseline_version)
+    comparison = compare(found, order=list(QUANTIZERS), declared=tuple(declared))
     if not comparison.pairings:
-        raise ValueError("no quantized version has an evaluation that can be paired with its baseline's: " + refused(comparison))
+        unusable = "".join(f"; {row.model} version {row.version}: {row.reason}" for row in problems)
+        raise ValueError("no quantized version has an evaluation that can be paired with its baseline's: " + refused(comparison) + unusable)
+    arms, spoilt = noise_pairs(cards, found)
+    problems += spoilt
+    plan = load_policy().analysis_plan()
+    evidence = evidence_of(comparison, plan, noise=noise_arms(arms))
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report"
-        write_report(comparison, report, title="Quantized CLIP models beside their baselines", commands=COMMANDS, problems=problems)
+        title = "Quantized CLIP models beside their baselines"
+        write_report(
+            comparison,
+            report,
+            evidence=evidence,
+            title=title,
+            commands=COMMANDS,
+            problems=problems,
+            published=study_cells(comparison),
+            run_links=run_links([*(row.run_id for row in found), *(row.again.run_id for row in arms)]),
+        )
         mlflow.log_artifacts(str(report), "report")
     mlflow.log_dict(comparison_index(comparison.pairings, comparison.refusals), INDEX)
     mlflow.log_metrics({
         "comparison/pairs": len(comparison.pairings),
         "comparison/refused": len(comparison.refusals),
         "comparison/models": len({pairing.candidate.model for pairing in comparison.pairings}),
+        **verdict_counts(evidence),
     })  # fmt: skip
     mlflow.set_tags({
-        "qbias.comparison_key": comparison_key([row.run_id for row in found]),
-        "mlflow.note.content": summary_markdown(comparison, problems=problems),
+        "qbias.comparison_key": comparison_key([*(row.run_id for row in found), *(row.again.run_id for row in arms)], plan),
+        "mlflow.note.content": summary_markdown(comparison, evidence, problems=problems),
         "qbias.kind": "comparison",
     })  # fmt: skip
     counts = f"{len(comparison.pairings)} pairs compared, {len(comparison.refusals)} refused"
     return f"{counts}; open report/report.html among the run's artifacts"
+
+
+def study_cells(comparison: Comparison) -> tuple[Beside, ...]:
+    """The published study's cells beside ours, where models of that study were compared: others' changes have nothing to do with them."""
+    if not {row.name for row in GROUPS["paper"]} & set(comparison.models):
+        return ()
+    tests = {(cell.quantizer, cell.metric): cell.result for cell in comparison.cells if isinstance(cell.result, PairedTest)}
+    return beside_published(read_published(STUDY), tests)
 
 
 COMMANDS = (
@@ -75,9 +115,24 @@ COMMANDS = (
 )
 
 
-def comparison_key(run_ids: Sequence[str]) -> str:
-    """Equal for equal evaluations: a finished comparison of them need not be made again."""
-    return json_digest({"runs": sorted(run_ids), "format": FORMAT})
+def comparison_key(run_ids: Sequence[str], plan: AnalysisPlan) -> str:
+    """Equal for equal evaluations, noise arms and plan: a finished comparison of them need not be made again."""
+    return json_digest({"runs": sorted(run_ids), "plan": asdict(plan), "format": FORMAT})
+
+
+def verdict_counts(evidence: Evidence) -> dict[str, int]:
+    """How many cells of each family have each verdict, as metrics of the comparison's run; those without any are not among them."""
+    counts = Counter((cell.role, cell.verdict.name) for cell in evidence.cells)
+    return {f"comparison/{role}/{name}": count for (role, name), count in counts.items()}
+
+
+def run_links(run_ids: Sequence[str]) -> dict[str, str]:
+    """Where each run stands on the tracking server; nothing for a store that no browser reaches."""
+    server = mlflow.get_tracking_uri().rstrip("/")
+    if not server.startswith(("http://", "https://")):
+        return {}
+    runs = (mlflow.get_run(run_id).info for run_id in run_ids)
+    return {run.run_id: f"{server}/#/experiments/{run.experiment_id}/runs/{run.run_id}" for run in runs}
 
 
 def refused(comparison: Comparison) -> str:
@@ -92,5 +147,21 @@ def work(options: argparse.Namespace) -> str:
     return compare_cards(chosen_cards(options.models, options.quantizers))
 
 
+def main() -> int:
+    """Audit a published table where one is named, without run or store; else compare. The process's exit code."""
+    try:
+        file = parser().parse_args().audit_table
+    except ValueError:
+        file = "none"  # run_verb says what is wrong with the parameters, and records it
+    if file in NONE:
+        return run_verb("compare", parser(), work)
+    try:
+        print(audit_text(read_published(Path(file))))
+    except ValueError as error:
+        print(f"compare: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
-    sys.exit(run_verb("compare", parser(), work))
+    sys.exit(main())

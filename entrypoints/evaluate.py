@@ -9,10 +9,12 @@ import mlflow
 
 from entrypoints.options import add_plan, add_required, plan_of, verb_parser
 from entrypoints.verb import run_verb, say
+from qbias.arms import Arm, arm_outcomes
 from qbias.environment import one_thread_per_batch
 from qbias.evaluator import evaluate_model, evaluation_key
 from qbias.models import MODELS, distances
 from qbias.plan import Plan
+from registry.noise import log_arm
 from registry.versions import VersionCard, find_card
 
 
@@ -45,6 +47,13 @@ def _say_distances(name: str, plan: Plan, metrics: Mapping[str, float]) -> None:
     images = {dataset.benchmark: len(dataset.images) for dataset in plan.datasets()}
     for row in distances(MODELS[name], metrics, images=images):
         say(f"{row.metric}: {row.measured:.4f} here, {row.published:.4f} published for the baseline, {row.distance:+.4f}")
+
+
+def evaluate_again(arm: Arm, card: VersionCard, plan: Plan) -> str:
+    """Measure a version again as an A/A arm does, within the active run, and say so in one line."""
+    model = mlflow.pyfunc.load_model(card.uri).unwrap_python_model()
+    metrics = log_arm(arm, arm_outcomes(arm, model.encoder, model.digest, plan), card_tags(card, plan))
+    return f"{card.name} {arm.name}: {metrics} metrics"
 
 
 def card_tags(card: VersionCard, plan: Plan) -> dict[str, str]:

@@ -1,18 +1,27 @@
-"""main: the whole study: register, evaluate, compare, as nested runs under one parent. Finished work is found by content and reused."""
+"""main: the whole study: register, evaluate, measure the noise floor, compare, as nested runs under one parent.
+
+Finished work is found by content and reused.
+"""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from entrypoints.compare import compare_cards, comparison_key
-from entrypoints.evaluate import card_key, evaluate
+from entrypoints.evaluate import card_key, evaluate, evaluate_again
 from entrypoints.options import add_models, add_plan, add_quantizers, plan_of, verb_parser
 from entrypoints.verb import nested, run_verb, say
+from qbias.arms import arms_of
 from qbias.environment import one_thread_per_batch, quantizers_named
 from qbias.models import models_named
 from qbias.plan import Plan
 from registry.evidence import finished_comparison, finished_evaluation
+from registry.policy import load_policy
+from registry.runs import finished_arm
 from registry.versions import VersionCard, register
+
+NOISE = ("yes", "all", "no")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -20,6 +29,13 @@ def parser() -> argparse.ArgumentParser:
     parser = verb_parser("main", __doc__ or "")
     add_models(parser, "toyworld")
     add_quantizers(parser, "study")
+    parser.add_argument(
+        "--noise",
+        choices=NOISE,
+        default="yes",
+        help="measure versions again under changes that should not matter, as the noise floor of every change: yes takes one model of "
+        "each size, all takes every model, no makes none",
+    )
     add_plan(parser)
     return parser
 
@@ -37,7 +53,7 @@ def work(options: argparse.Namespace) -> str:
         say(f"register [{number}/{len(rows)}] {row.name}")
         cards += register(row, quantizers, report=say)
     run_ids = [evaluated(card, f"[{number}/{len(cards)}]", plan) for number, card in enumerate(cards, start=1)]
-    return compared(cards, run_ids)
+    return compared(cards, [*run_ids, *measured_again(cards, plan, noise=options.noise)])
 
 
 def evaluated(card: VersionCard, place: str, plan: Plan) -> str:
@@ -48,9 +64,25 @@ def evaluated(card: VersionCard, place: str, plan: Plan) -> str:
     return nested("evaluate", f"evaluate {card.name} {card.quantizer}", place, lambda: evaluate(card.uri, plan, card=card))
 
 
+def measured_again(cards: Sequence[VersionCard], plan: Plan, *, noise: str) -> list[str]:
+    """The ids of the noise arms' runs: those that stand, and new nested ones for the models that `noise` asks for."""
+    first = {(card.quantizer, card.size): card for card in reversed(cards)}
+    run_ids = []
+    for card in cards:
+        wanted = noise == "all" or (noise == "yes" and first[card.quantizer, card.size] is card)
+        for arm in arms_of(card.quantizer):
+            if found := finished_arm(arm.key(card_key(card, plan))):
+                say(f"noise {card.name} {arm.name}: nothing changed, run {found} stands")
+                run_ids.append(found)
+            elif wanted:
+                step = partial(evaluate_again, arm, card, plan)
+                run_ids.append(nested("noise", f"noise {card.name} {arm.name}", "", step))
+    return run_ids
+
+
 def compared(cards: Sequence[VersionCard], run_ids: Sequence[str]) -> str:
     """The comparison of these evaluations: an earlier one, or a new nested run."""
-    if found := finished_comparison(comparison_key(run_ids)):
+    if found := finished_comparison(comparison_key(run_ids, load_policy().analysis_plan())):
         return f"compare: nothing changed, run {found} stands; open report/report.html among its artifacts"
     run_id = nested("compare", "compare", "", lambda: compare_cards(cards))
     return f"study finished; comparison run {run_id}; see it with 'make ui' or 'mlflow ui'"

@@ -4,6 +4,7 @@ A cell is one precision and one metric. The endpoints that the plan declares are
 both keep the size that was declared, whatever could be measured.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,7 @@ from qbias.significance.composite import largest_change
 from qbias.significance.equivalence import equivalence, simultaneous_intervals
 from qbias.significance.left_out import leave_one_out
 from qbias.significance.power import power_of
-from qbias.significance.records import CellEvidence, Equivalence, Heterogeneity, LeftOut, NoiseArm, Role
+from qbias.significance.records import CellEvidence, Equivalence, LeftOut, NoiseArm, Role
 from qbias.significance.verdict import verdict
 
 Key = tuple[str, str]
@@ -46,7 +47,6 @@ def cells_of(
     plan: AnalysisPlan,
     *,
     noise: Sequence[NoiseArm] = (),
-    heterogeneity: Mapping[Key, Heterogeneity] | None = None,
 ) -> tuple[CellEvidence, ...]:
     """All cells, the primary ones first, in the order of the plan's endpoints and of the comparison.
 
@@ -55,7 +55,6 @@ def cells_of(
     comparison : its cells hold the tests over models.
     plan : endpoints, margins and error rate, declared beforehand.
     noise : A/A arms; a cell's floor is the largest change of its metric in any of them.
-    heterogeneity : by precision and metric, where the models' joint covariance is known.
 
     Returns
     -------
@@ -85,12 +84,28 @@ def cells_of(
                 margin_why=margin.why if margin else "",
                 corrected=corrections.get(row.name),
                 equivalence=row.equivalence,
-                heterogeneity=(heterogeneity or {}).get((row.quantizer, row.metric)),
                 noise=_floor(row.metric, noise, comparison),
                 member=row.member,
             )
             found.append(_with_test(cell, comparison, plan, len(rows), intervals.get(row.name)))
     return tuple(found)
+
+
+def harm_under(metric: str, sign: str | None) -> Harm:
+    """Which direction of a metric hurts; of the tables' extremes, none where they are signed: the least gap may be a large one.
+
+    Examples
+    --------
+    >>> harm_under("facet/gender_mf/max_disparity_at_1", "absolute"), harm_under("facet/gender_mf/max_disparity_at_1", "signed")
+    ('higher', 'none')
+    """
+    return "none" if sign == "signed" and re.search(r"/(min|max)_disparity_at_\d+$", metric) else harm_of(metric)
+
+
+def _sign(benchmark: str, comparison: Comparison) -> str | None:
+    """Which extremes the benchmark's short names stand for; None where it has none."""
+    outcomes = (row.candidate.outcomes.get(benchmark) for row in comparison.pairings)
+    return next((row.facts.get("sign") for row in outcomes if row is not None), None)
 
 
 def _primary(comparison: Comparison, plan: AnalysisPlan) -> Iterator[_Declared]:
@@ -103,21 +118,22 @@ def _primary(comparison: Comparison, plan: AnalysisPlan) -> Iterator[_Declared]:
                 cell = cells.get((quantizer, endpoint.metric))
                 name = f"{quantizer} {endpoint.metric}"
                 result = cell.result if cell else Insufficient(name, "measured for no model", {"models": 0})
-                yield _declared(quantizer, endpoint.metric, "primary", result, plan)
+                yield _declared(quantizer, endpoint.metric, "primary", result, comparison, plan)
 
 
 def _secondary(comparison: Comparison, plan: AnalysisPlan) -> Iterator[_Declared]:
     primary = {endpoint.metric for endpoint in plan.endpoints}
     for cell in comparison.cells:
         if cell.metric not in primary:
-            yield _declared(cell.quantizer, cell.metric, "secondary", cell.result, plan)
+            yield _declared(cell.quantizer, cell.metric, "secondary", cell.result, comparison, plan)
 
 
-def _declared(quantizer: str, metric: str, role: Role, result: PairedTest | Insufficient, plan: AnalysisPlan) -> _Declared:
-    harm, margin = harm_of(metric), margin_of(metric, plan)
-    inside = (
-        equivalence(result, margin=margin.margin, harm=harm, alpha=plan.alpha) if margin and isinstance(result, PairedTest) else None
-    )
+def _declared(
+    quantizer: str, metric: str, role: Role, result: PairedTest | Insufficient, comparison: Comparison, plan: AnalysisPlan
+) -> _Declared:
+    harm = harm_under(metric, _sign(metric.partition("/")[0], comparison))
+    margin = margin_of(metric, plan)
+    inside = equivalence(result, margin=margin.margin, harm=harm, alpha=plan.alpha) if margin and isinstance(result, PairedTest) else None
     return _Declared(quantizer, metric, role, harm, result, inside)
 
 
@@ -142,7 +158,8 @@ def _with_test(
     """What needs a test over models: companions, power, simultaneous interval, models left out."""
     if isinstance(cell.test, Insufficient):
         return cell
-    beside = companions(cell.test.differences, name=cell.test.name, seed=plan.seed)
+    scale = max(map(abs, [*cell.test.baseline.values(), *cell.test.candidate.values()]))
+    beside = companions(cell.test.differences, name=cell.test.name, seed=plan.seed, scale=scale)
     return replace(
         cell,
         companions=None if isinstance(beside, Insufficient) else beside,

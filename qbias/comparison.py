@@ -71,7 +71,7 @@ class Comparison:
     Attributes
     ----------
     pairings, refusals : see qbias/pairing.py; a version that a newer one of the same model and precision replaces is refused.
-    models, quantizers : of the pairings, in the order of the data (or as asked).
+    models, quantizers : of the pairings, in the order of the data (or as asked); declared precisions without a pair too.
     baselines : evaluations of baselines, those without a pair too, the last of each model.
     cells : per precision and metric, the tables' metrics first.
     changes : per pair and metric. churn : per pair and classification benchmark.
@@ -97,7 +97,7 @@ class Comparison:
         return tuple(dict.fromkeys(name for pairing in self.pairings for name in pairing.candidate.outcomes))
 
 
-def compare(evaluations: Sequence[Evaluation], *, order: Sequence[str] = ()) -> Comparison:
+def compare(evaluations: Sequence[Evaluation], *, order: Sequence[str] = (), declared: Sequence[str] = ()) -> Comparison:
     """Pair the evaluations, test every metric over models in every precision, and list each model's changes.
 
     A cell is Insufficient, with its counts, where fewer than three models have the metric, where one side of a pair lacks it (a
@@ -108,6 +108,7 @@ def compare(evaluations: Sequence[Evaluation], *, order: Sequence[str] = ()) -> 
     ----------
     evaluations : finished evaluations, oldest first.
     order : names of precisions that come first, in this order; the others follow as they appear.
+    declared : precisions whose cells are there even where no pair is, so that a family stays as it was declared.
 
     Returns
     -------
@@ -116,8 +117,8 @@ def compare(evaluations: Sequence[Evaluation], *, order: Sequence[str] = ()) -> 
     paired, refused = pair(evaluations)
     pairings, replaced = _newest(paired)
     sides = [_Sides(row, _metrics(row.baseline), _metrics(row.candidate)) for row in pairings]
-    compared = {row.candidate.quantizer for row in pairings}
-    appearing = (row.quantizer for row in evaluations)
+    compared = {*(row.candidate.quantizer for row in pairings), *(declared if pairings else ())}
+    appearing = (*(row.quantizer for row in evaluations), *declared)
     quantizers = tuple(name for name in dict.fromkeys([*order, *appearing]) if name in compared)
     return Comparison(
         pairings=tuple(pairings),

@@ -231,7 +231,9 @@ def read_outcomes(folder: Path) -> Outcomes:
         file = folder / f"{name}.parquet"
         if not file.is_file() or file_digest(file) != record["sha256"].get(file.name):
             raise ValueError(f"{file}: missing, or its sha256 is not the one in {RECORD}; {ALTERED}")
-        frames[name] = pq.read_table(file).to_pandas()
+        # Half the time of pq.read_table, which looks for a data set of several files first.
+        with pq.ParquetFile(file) as table:
+            frames[name] = table.read().to_pandas()
     fields = ("benchmark", "kind", "facts", "dataset_digest", "prompts_sha256", "protocol", "protocol_digest")
     return Outcomes(frames=frames, **{name: record[name] for name in fields})
 

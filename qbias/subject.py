@@ -59,21 +59,37 @@ class Subject:
         self.check_images(dataset)
         if self.encoder is None:
             return self._predicted(dataset, protocol)
-        facts = {"artifact": self.artifact, "batch_size": protocol.batch_size, "machine": machine_facts()}
-        encoder, size, title = self.encoder, protocol.batch_size, f"{self.title} {dataset.benchmark}"
-        texts, ids = list(dataset.texts["text"]), list(dataset.images["id"])
+        return self.images(dataset, protocol), self.texts(dataset, protocol)
 
-        def images() -> Rows:
-            with _bar(title, len(ids), "img") as advance:
+    def images(self, dataset: Dataset, protocol: Protocol) -> Rows:
+        """(N, D) unit rows of every image, through the Encoder."""
+        encoder, ids = self._encoder, list(dataset.images["id"])
+
+        def compute() -> Rows:
+            with _bar(f"{self.title} {dataset.benchmark}", len(ids), "img") as advance:
                 pixel_NRR3 = pixels(dataset, encoder.preprocessing.resolution)
-                return embed_images(encoder, pixel_NRR3, ids, batch_size=size, advance=advance)
+                return embed_images(encoder, pixel_NRR3, ids, batch_size=protocol.batch_size, advance=advance)
 
-        def prompts() -> Rows:
-            with _bar(title, len(texts), "text") as advance:
-                return embed_texts(encoder, texts, batch_size=size, advance=advance)
+        return stored_embeddings("images", self._facts(protocol) | {"dataset": dataset.digest}, compute)
 
-        image_ND = stored_embeddings("images", facts | {"dataset": dataset.digest}, images)
-        return image_ND, stored_embeddings("texts", facts | {"prompts": dataset.prompts_sha256}, prompts)
+    def texts(self, dataset: Dataset, protocol: Protocol) -> Rows:
+        """(M, D) unit rows of every text, through the Encoder."""
+        encoder, texts = self._encoder, list(dataset.texts["text"])
+
+        def compute() -> Rows:
+            with _bar(f"{self.title} {dataset.benchmark}", len(texts), "text") as advance:
+                return embed_texts(encoder, texts, batch_size=protocol.batch_size, advance=advance)
+
+        return stored_embeddings("texts", self._facts(protocol) | {"prompts": dataset.prompts_sha256}, compute)
+
+    @property
+    def _encoder(self) -> Encoder:
+        assert self.encoder is not None, "only our own models hand out their Encoder"
+        return self.encoder
+
+    def _facts(self, protocol: Protocol) -> dict[str, object]:
+        """All that embeddings depend on besides the images or texts."""
+        return {"artifact": self.artifact, "batch_size": protocol.batch_size, "machine": machine_facts()}
 
     def _predicted(self, dataset: Dataset, protocol: Protocol) -> tuple[Rows, Rows]:
         """Through `predict` alone; nothing is kept, because nobody can say what such a model depends on."""

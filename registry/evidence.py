@@ -26,6 +26,8 @@ from registry.comparisons import comparison_index, comparison_of
 from registry.policy import Policy
 from registry.runs import artifact, download, finished_comparison, finished_evaluation, local_artifact, runs_of_kind
 
+KEY = "qbias.evaluation_key"
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -87,25 +89,44 @@ def evaluations(cards: Sequence[VersionCard], *, fresh: bool = False) -> tuple[l
     -------
     Evaluations and problems, each in the order of `cards`; one entry per card in exactly one of the two lists.
     """
-    latest: dict[tuple[str, str], Run] = {}
+    runs: dict[tuple[str, str], list[Run]] = {}
     for run in runs_of_kind("evaluation"):
-        latest.setdefault((run.data.tags.get("qbias.model", ""), run.data.tags.get("qbias.version", "")), run)
+        runs.setdefault((run.data.tags.get("qbias.model", ""), run.data.tags.get("qbias.version", "")), []).append(run)
     found: list[Evaluation] = []
     problems: list[Problem] = []
     for card in cards:
-        run = latest.get((card.name, card.version))
+        own = runs.get((card.name, card.version), [])
         try:
-            if run is None:
+            if not own:
                 raise ValueError("it has no finished evaluation")
-            found.append(_evaluation(run, card, fresh=fresh))
+            _check_alike(own)
+            found.append(evaluation_of(own[0], card, fresh=fresh))
         except (ValueError, KeyError, TypeError, OSError, MlflowException) as error:
             reason = f"the tag {error} is missing" if isinstance(error, KeyError) else str(error)
-            problems.append(Problem(card.name, card.version, run.info.run_id if run else "", reason))
+            problems.append(Problem(card.name, card.version, own[0].info.run_id if own else "", reason))
     return found, problems
 
 
-def _evaluation(run: Run, card: VersionCard, *, fresh: bool) -> Evaluation:
-    """One run as the record that comparison and gate read; a missing tag is a KeyError."""
+def _check_alike(runs: Sequence[Run]) -> None:
+    """Refuse a version whose newest run has a twin of the same content, data, protocol and machine but with other outcomes."""
+    tags = [run.data.tags for run in runs]
+    key = tags[0].get(KEY)
+    twins = {own.get("qbias.outcomes_digest"): f"run {run.info.run_id}" for run, own in zip(runs, tags, strict=True) if own.get(KEY) == key}
+    if key and len(twins) > 1:
+        raise ValueError(
+            f"evaluated more than once under the same conditions with different outcomes: {', '.join(twins.values())}; "
+            "find out why, and delete what is wrong with 'mlflow runs delete --run-id <run>'"
+        )
+
+
+def evaluation_of(run: Run, card: VersionCard, *, fresh: bool = False) -> Evaluation:
+    """One run as the record that comparison and gate read.
+
+    Raises
+    ------
+    KeyError, ValueError, TypeError, OSError, MlflowException
+        If a tag is missing, the weights are not the version's, or the outcome files are not there as they were written.
+    """
     tags = run.data.tags
     if tags["qbias.weights_sha256"] != card.weights_sha256:
         raise ValueError(f"run {run.info.run_id} evaluated other weights than the version has: evaluate it again")
@@ -118,10 +139,20 @@ def _evaluation(run: Run, card: VersionCard, *, fresh: bool) -> Evaluation:
         size=card.size,
         run_id=run.info.run_id,
         weights_sha256=card.weights_sha256,
-        machine=json.loads(tags["qbias.machine"]),
+        machine=_machine(tags["qbias.machine"]),
         outcomes=_outcomes(run, fresh=fresh),
         metrics=dict(run.data.metrics),
     )
+
+
+def _machine(text: str) -> dict[str, str]:
+    try:
+        facts = json.loads(text)
+    except RecursionError:
+        facts = None
+    if not isinstance(facts, dict):
+        raise ValueError(f"the tag qbias.machine is no mapping but {text[:60]!r}: evaluate again")
+    return {name: str(value) for name, value in facts.items()}
 
 
 def _outcomes(run: Run, *, fresh: bool) -> dict[str, Outcomes]:
@@ -187,16 +218,8 @@ def evidence_of(card: VersionCard, policy: Policy) -> Evidence:
         reason = f"no finished comparison holds the latest evaluations of version {card.version} and its baseline"
         missing.append(Missing("comparison", reason, compare_command(card.name)))
     digests = _outcomes_digests([row for row in (candidate, baseline) if row is not None])
-    facts = [
-        _card_facts(card),
-        base and _card_facts(base),
-        _facts(candidate),
-        _facts(baseline),
-        run_id,
-        digest,
-        digests,
-    ]
-    facts += [policy.digest(), [row.what for row in missing]]
+    facts: list[Any] = [_card_facts(card), base and _card_facts(base), _facts(candidate), _facts(baseline)]
+    facts += [run_id, digest, digests, policy.digest(), [row.what for row in missing]]
     return Evidence(card, base, candidate, baseline, run_id, digest, digests, tuple(missing), policy.digest(), json_digest(facts))
 
 
@@ -228,13 +251,6 @@ def _facts(found: Evaluation | None) -> list[Any]:
 
 
 __all__ = [
-    "Evidence",
-    "Missing",
-    "Problem",
-    "comparison_index",
-    "comparison_of",
-    "evaluations",
-    "evidence_of",
-    "finished_comparison",
-    "finished_evaluation",
-]
+    "Evidence", "Missing", "Problem", "comparison_index", "comparison_of", "evaluation_of", "evaluations", "evidence_of",
+    "finished_comparison", "finished_evaluation",
+]  # fmt: skip

@@ -20,7 +20,7 @@ def runs_of_kind(kind: str, *, tags: Mapping[str, str] | None = None, finished: 
 
     Parameters
     ----------
-    kind : `evaluation`, `comparison`, `review` or `promotion`.
+    kind : `evaluation`, `noise`, `comparison`, `review` or `promotion`.
     tags : further tags by name; values must not hold a quote (they are digests, not free text).
     finished : only runs with the status FINISHED.
     """
@@ -58,6 +58,11 @@ def _active_experiments(client: MlflowClient) -> list[str]:
 def finished_evaluation(key: str) -> str | None:
     """Run id of the newest finished evaluation with this `qbias.evaluation_key`; None where there is none."""
     return _first_run_id("evaluation", {"qbias.evaluation_key": key})
+
+
+def finished_arm(key: str) -> str | None:
+    """Run id of the newest finished A/A arm with this `qbias.evaluation_key`; None where there is none."""
+    return _first_run_id("noise", {"qbias.evaluation_key": key})
 
 
 def finished_comparison(key: str) -> str | None:

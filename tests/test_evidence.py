@@ -103,6 +103,8 @@ SPOILERS: dict[str, tuple[Callable[[str], object], str]] = {
     "one benchmark's files stand for another": (swap, "were altered"),
     "the digest tag is changed": (set_tag("qbias.outcomes_digest", "0" * 64), "were altered"),
     "the digest tag is gone": (lambda run: MlflowClient().delete_tag(run, "qbias.outcomes_digest"), "'qbias.outcomes_digest' is missing"),
+    "the machine tag nests without end": (set_tag("qbias.machine", "[" * 5000), "is no mapping"),
+    "the machine tag is a list": (set_tag("qbias.machine", "[1]"), "is no mapping"),
     "the machine tag is no JSON": (set_tag("qbias.machine", "{"), "Expecting property name"),
     "the weights are others": (set_tag("qbias.weights_sha256", "0" * 64), "other weights"),
     "a benchmark more is claimed": (set_tag("qbias.benchmarks", "imagenet,coco,facet,fairface,more"), "outcomes of more are missing"),
@@ -213,6 +215,25 @@ def test_evaluations_under_different_protocols_are_not_paired(store: Store) -> N
     log_comparison((candidate, own), (baseline, base))
     result = gate(evidence_of(candidate, POLICY), POLICY)
     assert [row.rule for row in result.findings if row.verdict == "block"] == ["pairing"]
+
+
+def test_a_version_with_twins_of_different_outcomes_is_refused_with_their_runs(store: Store) -> None:
+    baseline, candidate = register("toy")
+    own, first = log_evaluation(candidate), log_evaluation(baseline)
+    second = log_evaluation(baseline, protocol=Protocol(skew_k=4), tags={"qbias.evaluation_key": "another protocol, so no twin"})
+    assert [row.run_id for row in evaluations([baseline, candidate])[0]] == [second, own]
+    third = log_evaluation(baseline, protocol=Protocol(skew_k=4))
+    found, (problem,) = evaluations([baseline, candidate])
+    assert [row.run_id for row in found] == [own]
+    assert (problem.version, problem.run_id) == (baseline.version, third)
+    assert first in problem.reason
+    assert third in problem.reason
+    assert second not in problem.reason
+    assert gate(evidence_of(candidate, POLICY), POLICY).verdict == "block"
+    MlflowClient().delete_run(third)
+    assert [row.run_id for row in evaluations([baseline])[0]] == [second]
+    MlflowClient().delete_run(second)
+    assert [row.run_id for row in evaluations([baseline])[0]] == [first]
 
 
 class RemoteStore:

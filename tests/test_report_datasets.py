@@ -8,9 +8,11 @@ import pytest
 from qbias.benchmarks.prompts import BERG240, OXAI319
 from qbias.comparison import Comparison, compare
 from qbias.report.datasets import MOST_SHOWN, cut, fact_texts, is_long, prompt_lists, prompts_of, skipped_counts
+from qbias.report.markdown import summary_markdown
 from qbias.report.page import table_page
-from qbias.report.summary import summarize, summary_markdown
+from qbias.report.summary import summarize
 from qbias.report.tables import table1, table2
+from tests.evidence_records import evidence_of, without_statistics
 from tests.made import made_outcomes
 from tests.synthetic import synthetic_evaluations, with_outcomes
 from tests.test_report_page import Page, page_of
@@ -32,8 +34,12 @@ def study(benchmark: str, facts: dict[str, Any], *, models: int = 3, other: dict
     return compare(found)
 
 
+def facts_of(comparison: Comparison) -> dict[str, str]:
+    return dict(summarize(comparison, without_statistics()).facts)
+
+
 def first_screen(text: str) -> str:
-    return text[: text.index("Figure 1: accuracy")]
+    return text[: text.index("How to reproduce")]
 
 
 def test_a_reconstruction_is_flagged_wherever_skew_stands() -> None:
@@ -43,10 +49,10 @@ def test_a_reconstruction_is_flagged_wherever_skew_stands() -> None:
     sentence = f"Prompts of the skew: {told}, sha256 {SHA}."
     beside = text[text.index("Table 2: change of FairFace skew") : text.index("How to read these tables")]
     data = text[text.index("Protocol, data and machine") :]
-    for part in (beside, data, Page(table_page(table2(comparison))).text):
+    for part in (beside, data, Page(table_page(table2(comparison), evidence_of(comparison))).text):
         assert sentence in part
     assert table1(comparison).notes == ()
-    assert "a reconstruction: the authors never published the 240" in summary_markdown(comparison)
+    assert "a reconstruction: the authors never published the 240" in summary_markdown(comparison, evidence_of(comparison))
 
 
 def test_a_published_list_is_not_flagged() -> None:
@@ -59,7 +65,7 @@ def test_two_lists_are_both_named() -> None:
     comparison = study("fairface", BERG, other=OXAI)
     assert [(name, lists.name) for name, lists in prompt_lists(comparison)] == [("fairface", "berg240"), ("fairface", "oxai319")]
     assert len(table2(comparison).notes) == 2
-    assert "never published the 240); FairFace: oxai319 (319 prompts)" in dict(summarize(comparison).facts)["Prompts"]
+    assert "never published the 240); FairFace: oxai319 (319 prompts)" in facts_of(comparison)["Prompts"]
 
 
 @pytest.mark.parametrize("facts", [{}, {"prompt_set": "inline"}, {"prompt_set": ""}])
@@ -73,14 +79,14 @@ def test_a_list_without_a_name_has_its_length_all_the_same(facts: dict[str, Any]
 def test_without_skew_there_is_no_word_of_prompts() -> None:
     assert prompts_of(made_outcomes("retrieval")) is None
     evaluations = [replace(row, outcomes={"coco": row.outcomes["coco"]}) for row in synthetic_evaluations(3, 2)]
-    assert "Prompts" not in dict(summarize(compare(evaluations)).facts)
+    assert "Prompts" not in facts_of(compare(evaluations))
 
 
 def test_skipped_images_stand_on_the_first_screen() -> None:
     comparison = study("imagenet", {"skipped_images": 1_203})
     told = "Skipped images ImageNet 1,203: they cannot be decoded; both sides of every pair used the same images"
     assert told in first_screen(Page(page_of(comparison)).text)
-    assert "**Skipped images**: ImageNet 1,203: they cannot be decoded" in summary_markdown(comparison)
+    assert "**Skipped images**: ImageNet 1,203: they cannot be decoded" in summary_markdown(comparison, evidence_of(comparison))
 
 
 def test_skipped_images_that_differ_between_models_are_a_range() -> None:

@@ -17,9 +17,10 @@ from qbias.protocol import Protocol
 from qbias.records import Evaluation, Outcomes
 from qbias.report import write_report
 from qbias.report.figures import figure1, figure_metrics
-from qbias.report.files import as_record
+from qbias.report.record import as_record
 from qbias.report.summary import limits_sentence, quality_sentence, sentence_on_tests, summarize
 from qbias.report.tables import other_tables
+from tests.evidence_records import evidence_of, without_statistics
 from tests.made import MAKERS
 from tests.synthetic import MACHINE, synthetic_evaluations
 from tests.test_report_page import Page, page_of
@@ -102,16 +103,15 @@ def test_a_pair_that_no_model_could_measure_keeps_its_row() -> None:
 
 def test_the_sentences_speak_of_the_users_benchmarks(comparison: Comparison) -> None:
     assert quality_sentence(comparison).startswith("work-tools zero-shot accuracy@1 changed by ")
-    tests = sentence_on_tests(comparison)
+    tests = sentence_on_tests(comparison, evidence_of(comparison))
     assert tests.startswith("Neither FACET nor FairFace was measured, so Tables 1 and 2 are empty. Of the ")
     assert "paired t-tests of Tables 3 and 4, " in tests
     assert "nothing is said" not in tests
-    size = sum(cell.family == "other metrics" for cell in comparison.cells)
-    assert f"after Holm's correction over {size} tests" in tests
+    assert f"after Holm's correction over the {len(comparison.cells)} tests of the secondary family" in tests
     limits = limits_sentence(comparison)
     assert "the 95 % intervals for work-tools reach up to" in limits
     assert "disparity changed by up to" in limits
-    assert summarize(comparison).missing[:2] == ("ImageNet was not measured.", "COCO was not measured.")
+    assert summarize(comparison, without_statistics()).missing[:2] == ("ImageNet was not measured.", "COCO was not measured.")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_own_and_published_benchmarks_stand_side_by_side() -> None:
     comparison = compare(both)
     assert [table.number for table in other_tables(comparison)] == [3]
     assert figure_metrics(comparison) == ["imagenet/accuracy_at_1", "coco/image_retrieval_recall_at_5"]
-    sentence = sentence_on_tests(comparison)
+    sentence = sentence_on_tests(comparison, evidence_of(comparison))
     assert "paired t-tests of Tables 1 and 2, " in sentence
     assert "paired t-tests of Table 3, " in sentence
 
@@ -153,7 +153,9 @@ def test_figure_1_falls_back_to_what_there_is(comparison: Comparison, tmp_path: 
     ]
     assert figure_metrics(compare(evaluations)) == ["work-tools/accuracy_at_2"]
     comparison = compare(own_study(("skew",), 3))
-    assert "Neither accuracy" in write_report(comparison, tmp_path, title="Own", commands=())["report.md"].read_text(encoding="utf-8")
+    assert "Neither accuracy" in write_report(comparison, tmp_path, evidence=evidence_of(comparison), title="Own", commands=())[
+        "report.md"
+    ].read_text(encoding="utf-8")
     figure = figure1(comparison)
     assert [text.get_text() for text in figure.texts] == ["Neither accuracy nor retrieval recall was measured."]
     assert figure.get_size_inches()[1] < 1, "a sentence needs no room for a drawing"
@@ -183,6 +185,6 @@ def test_a_long_definition_is_folded_cut_and_whole_in_the_record(comparison: Com
     assert "name of tool 20" in folded[0]
     assert "name of tool 899" not in html
     assert "characters more: comparison.json beside this page has the whole" in folded[0]
-    facts = dict(as_record(comparison)["datasets"][0]["facts"])
+    facts = dict(as_record(comparison, without_statistics())["datasets"][0]["facts"])
     assert json.loads(facts["definition"]) == DEFINITION
     assert facts["source"] == "manifest.csv"

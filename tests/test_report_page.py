@@ -2,15 +2,24 @@
 
 from dataclasses import dataclass, fields, replace
 from html.parser import HTMLParser
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from qbias.comparison import Comparison, compare
 from qbias.protocol import Protocol
 from qbias.records import Evaluation
+from qbias.report.drawings import drawings
+from qbias.report.labels import metric_label, p_text, short
+from qbias.report.markdown import summary_markdown
 from qbias.report.page import report_page, table_page
-from qbias.report.summary import summarize, summary_markdown
+from qbias.report.published import STUDY, beside_published, read_published
+from qbias.report.summary import summarize
 from qbias.report.tables import table1
+from qbias.significance import PairedTest
+from qbias.significance.records import Endpoint, Evidence, Margin
+from tests.evidence_records import evidence_of, without_statistics
 from tests.synthetic import MACHINE, synthetic_evaluations, with_outcomes, without_metric
 
 HOSTILE = "<script>alert(1)</script>"
@@ -48,8 +57,10 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def page_of(comparison: Comparison, *, problems: tuple[Problem, ...] = (), title: str = "Report", commands: tuple[str, ...] = ()) -> str:
-    return report_page(comparison, title=title, commands=commands, figure_svg=SVG, problems=problems)
+def page_of(comparison: Comparison, evidence: Evidence | None = None, **named: Any) -> str:
+    """The page without figures, with made evidence; arguments of `report_page` by name."""
+    chosen: dict[str, Any] = {"title": "Report", "commands": (), "figure_svg": SVG, "figures": {}, **named}
+    return report_page(comparison, evidence_of(comparison) if evidence is None else evidence, **chosen)
 
 
 def hostile_study() -> list[Evaluation]:
@@ -66,6 +77,26 @@ def hostile_study() -> list[Evaluation]:
     return evaluations
 
 
+def hostile_evidence(comparison: Comparison) -> Evidence:
+    """Markup in every text of the evidence: reasons, classes, groups, arms, choices, notes."""
+    found = evidence_of(comparison, names=(HOSTILE, "gardener"))
+    bad = {"margin_why": HOSTILE, "member": HOSTILE, "verdict": replace(found.cells[0].verdict, reason=HOSTILE)}
+    return replace(
+        found,
+        plan=replace(
+            found.plan, endpoints=(*found.plan.endpoints, Endpoint(HOSTILE, 0.1, HOSTILE)), margins=(Margin(HOSTILE, 0.1, HOSTILE),)
+        ),
+        cells=tuple(replace(row, **bad) for row in found.cells),  # type: ignore[arg-type]
+        mcnemar=tuple(replace(row, metric=f"{HOSTILE}/accuracy_at_1") for row in found.mcnemar),
+        churn=tuple(replace(row, attribute=HOSTILE, group=HOSTILE) for row in found.churn),
+        swaps=tuple(replace(row, metric=HOSTILE) for row in found.swaps),
+        nulls=tuple(replace(row, metric=HOSTILE, quantizer=HOSTILE) for row in found.nulls),
+        noise=tuple(replace(row, arm=HOSTILE) for row in found.noise),
+        sensitivity=tuple(replace(row, choice=HOSTILE, value=HOSTILE) for row in found.sensitivity),
+        notes=(HOSTILE,),
+    )
+
+
 @pytest.fixture(scope="module")
 def comparison() -> Comparison:
     return compare(synthetic_evaluations())
@@ -73,11 +104,15 @@ def comparison() -> Comparison:
 
 @pytest.fixture(scope="module")
 def page(comparison: Comparison) -> Page:
-    return Page(page_of(comparison, commands=("mlflow run . -e compare -P models=<name>",)))
+    evidence = evidence_of(comparison)
+    return Page(
+        page_of(comparison, evidence, commands=("mlflow run . -e compare -P models=<name>",), figures=drawings(comparison, evidence))
+    )
 
 
-def test_it_needs_no_network_and_no_script(page: Page) -> None:
-    assert {"script", "link", "iframe", "img", "object", "base"}.isdisjoint(name for name, _ in page.tags)
+def test_it_needs_no_network_and_its_one_script_is_inline(page: Page) -> None:
+    assert {"link", "iframe", "img", "object", "base"}.isdisjoint(name for name, _ in page.tags)
+    assert page.named("script") == [{}]
     assert [row["href"] for row in page.named("a") if not (row["href"] or "").startswith("#")] == []
     style = "".join(page.parts)
     assert "@import" not in style
@@ -92,13 +127,23 @@ def test_every_link_leads_somewhere(page: Page) -> None:
 def test_names_from_the_data_are_escaped() -> None:
     comparison = compare(hostile_study())
     assert comparison.refusals
-    html = page_of(comparison, title=HOSTILE, commands=(HOSTILE,), problems=(Problem(HOSTILE, HOSTILE, HOSTILE, HOSTILE),))
+    evidence = hostile_evidence(comparison)
+    figures = drawings(comparison, evidence)
+    links = {row.candidate.run_id: f'https://example.org/"><script>{HOSTILE}' for row in comparison.pairings}
+    html = page_of(
+        comparison, evidence, title=HOSTILE, commands=(HOSTILE,), problems=(Problem(HOSTILE, HOSTILE, HOSTILE, HOSTILE),), figures=figures,
+        run_links=links,
+    )  # fmt: skip
     found = Page(html)
-    assert "<script" not in html
-    assert found.text.count(HOSTILE) > 30
+    assert html.count("<script") == 1, "the page's own, which sorts"
+    assert found.text.count(HOSTILE) > 200
     assert not [name for _, row in found.tags for name in row if name.startswith("on")]
-    assert "<script" not in table_page(table1(comparison))
-    assert "<script" not in summary_markdown(comparison)
+    for text in (table_page(table1(comparison), evidence), summary_markdown(comparison, evidence), *(row.svg for row in figures.values())):
+        assert "<script" not in text
+    assert len(figures) == 5
+    for drawing in figures.values():
+        tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(drawing.svg).iter()}  # noqa: S314
+        assert "script" not in tags
 
 
 def test_an_attribute_cannot_be_left() -> None:
@@ -112,12 +157,13 @@ def test_an_attribute_cannot_be_left() -> None:
 
 
 def test_the_first_screen_says_what_was_compared_found_and_missing(comparison: Comparison, page: Page) -> None:
-    summary = summarize(comparison)
-    first = page.text[: page.text.index("Figure 1: accuracy")]
+    summary = summarize(comparison, evidence_of(comparison))
+    first = page.text[: page.text.index("How to reproduce")]
     assert all(text in first for _, text in summary.facts)
     assert all(sentence in first for sentence in summary.sentences)
     assert len(summary.sentences) == 3
-    assert "Nothing: every version was paired" in first
+    assert all(line in first for line in summary.missing)
+    assert "primary 3 0 0 " in first, "counts of verdicts"
     assert "ImageNet 40, COCO 40, FACET 40, FairFace 40" in first
 
 
@@ -146,11 +192,16 @@ def test_the_tables_are_coloured_and_marked(comparison: Comparison, page: Page) 
 
 
 def test_the_figure_has_words_beside_it(page: Page) -> None:
-    (drawing,) = [row for row in page.named("div") if row.get("role") == "img"]
-    assert "mean over models" in (drawing["aria-label"] or "")
-    (svg,) = page.named("svg")
-    assert svg["aria-hidden"] == "true"
-    assert "width" not in svg
+    drawn = [row for row in page.named("div") if row.get("role") == "img"]
+    assert "mean over models" in (drawn[0]["aria-label"] or "")
+    assert len(drawn) == len(page.named("svg")) == 6
+    assert all(row["aria-label"] for row in drawn)
+    assert all(svg["aria-hidden"] == "true" and "width" not in svg for svg in page.named("svg"))
+
+
+def test_no_id_stands_twice(page: Page) -> None:
+    ids = [row["id"] for _, row in page.tags if "id" in row]
+    assert sorted(ids) == sorted(set(ids))
 
 
 def test_it_follows_light_and_dark_and_prints(comparison: Comparison) -> None:
@@ -169,6 +220,7 @@ def test_fewer_than_three_models_get_their_tables_and_the_reason(models: int) ->
     assert change.baseline is not None
     assert f"{change.baseline:.3f}"[1:] in found.text
     assert not [row for row in found.named("td") if "q95" in (row.get("class") or "")]
+    assert "There is nothing to draw" in found.text
 
 
 def test_what_was_refused_stands_there_in_full() -> None:
@@ -177,7 +229,7 @@ def test_what_was_refused_stands_there_in_full() -> None:
     found = Page(page_of(compare(evaluations), problems=(Problem("toy-x", "4", "run-lost", "its outcomes were altered"),)))
     for text in ("coco: dataset digest digest-of-coco another-set", "machine: threads 2 7", "toy-x version 4, run run-lost"):
         assert text in found.text
-    assert "its outcomes were altered." in found.text[: found.text.index("Figure 1: accuracy")]
+    assert "its outcomes were altered." in found.text[: found.text.index("How to reproduce")]
 
 
 def test_cells_without_a_test_are_listed_with_reason_and_counts() -> None:
@@ -201,3 +253,52 @@ def test_an_empty_comparison_still_makes_a_page() -> None:
     text = Page(page_of(compare([]))).text
     assert "nothing could be paired" in text
     assert "Table 1. Empty: FACET was not measured" in text
+
+
+def test_a_comparison_without_statistics_says_what_is_not_there(comparison: Comparison) -> None:
+    text = Page(page_of(comparison, without_statistics())).text
+    for part in (
+        "No primary endpoint was declared", "no corrected p-value was made", "There is nothing to draw", "No model was evaluated twice",
+        "No other choice was tried",
+    ):  # fmt: skip
+        assert part in text, part
+
+
+def test_every_primary_cell_stands_there_with_its_companions(comparison: Comparison, page: Page) -> None:
+    cells = [cell for cell in evidence_of(comparison).cells if cell.role == "primary" and cell.companions]
+    assert len(cells) == 20
+    for cell in cells:
+        assert cell.companions
+        assert cell.power
+        flips = f"{p_text(cell.companions.sign_flip_p)} ({p_text(cell.companions.smallest_sign_flip_p)})"
+        row = f"{cell.companions.up}, {cell.companions.down} {short(cell.companions.d_z or 0, digits=2)} {flips}"
+        assert f"{metric_label(cell.metric)} {cell.quantizer} {row}" in page.text
+        assert cell.verdict.reason in page.text
+
+
+def test_corrected_p_values_stand_with_family_and_size(page: Page) -> None:
+    assert "Holm's correction within this family: primary, 24 tests." in page.text
+    assert "Family: secondary, 144 tests" in page.text
+    assert "With 144 tests and 7 degrees of freedom, Holm's correction at 0.05 needs p of at most" in page.text
+
+
+def test_runs_lead_to_the_tracking_server_where_their_address_is_known(comparison: Comparison) -> None:
+    first, second = (row.candidate.run_id for row in comparison.pairings[:2])
+    found = Page(page_of(comparison, run_links={first: "https://example.org/runs/1", second: "javascript:alert(1)"}))
+    outside = [row["href"] for row in found.named("a") if not (row["href"] or "").startswith("#")]
+    assert outside == ["https://example.org/runs/1"]
+
+
+def test_a_published_study_stands_beside_ours(comparison: Comparison) -> None:
+    tests = {(cell.quantizer, cell.metric): cell.result for cell in comparison.cells if isinstance(cell.result, PairedTest)}
+    rows = beside_published(read_published(STUDY), tests)
+    text = Page(page_of(comparison, published=rows)).text
+    assert f"{sum(row.overlap for row in rows)} of {len(rows)} intervals overlap" in text
+    assert "Beside the published study" not in Page(page_of(comparison)).text
+    row = rows[0]
+    assert f"{row.cell.low.text}, {row.cell.high.text}" in text
+
+
+def test_headers_of_sortable_tables_are_plain_until_the_script_runs(page: Page) -> None:
+    assert not page.named("button")
+    assert len([row for row in page.named("table") if "sortable" in (row.get("class") or "")]) > 8

@@ -1,27 +1,19 @@
-"""Tables 1 and 2 in the paper's layout, colours by p, the list of tests with corrections; texts of numbers."""
+"""Tables 1 and 2 in the paper's layout, colours by p; texts of numbers."""
 
-import json
-
-import pandas as pd
 import pytest
-from statsmodels.stats.multitest import multipletests
 
 from qbias.comparison import Cell, Comparison, compare
 from qbias.records import Insufficient
 from qbias.report.labels import change_text, interval_text, metric_label, p_text, percent_text, points_text, short
 from qbias.report.tables import (
     cell_texts,
-    churn_frame,
-    first_step_of,
-    frame_of_tests,
-    per_model_frame,
     significance,
     table1,
     table2,
     table_frame,
 )
 from qbias.significance import PairedTest, paired_t
-from tests.synthetic import synthetic_evaluations, without_metric
+from tests.synthetic import synthetic_evaluations
 
 SIDES = {"a": 0.1, "b": 0.2, "c": 0.3}
 
@@ -84,43 +76,6 @@ def test_a_cell_without_a_test_has_no_colour_and_no_numbers() -> None:
     cell = Cell("q", "facet/m", "other metrics", Insufficient("x", "why", {}))
     assert significance(cell) == ""
     assert cell_texts(cell) is None
-
-
-def test_every_cell_is_a_row_with_its_corrections(comparison: Comparison) -> None:
-    frame = frame_of_tests(comparison)
-    assert len(frame) == len(comparison.cells)
-    for family, rows in frame.groupby("family"):
-        assert set(rows["family_size"]) == {len(rows)}, family
-        for column, method in (("p_holm", "holm"), ("p_bh", "fdr_bh")):
-            assert rows[column].tolist() == pytest.approx(multipletests(rows["p"], method=method)[1].tolist())
-    differences = json.loads(frame["differences"][0])
-    assert sum(differences.values()) / len(differences) == pytest.approx(frame["mean_difference"][0])
-
-
-def test_a_cell_without_a_test_keeps_its_row_and_the_family_its_size() -> None:
-    metric = "facet/gender_mf/max_disparity_at_1"
-    evaluations = synthetic_evaluations(4, 2)
-    evaluations[1] = without_metric(evaluations[1], metric)
-    frame = frame_of_tests(compare(evaluations)).set_index("metric")
-    assert frame.loc[metric, "insufficient"] == "measured on one side only for toy-s16-balanced"
-    assert json.loads(frame.loc[metric, "counts"]) == {"pairs": 4, "pairs with both values": 3}
-    assert pd.isna(frame.loc[metric, "p"])
-    assert frame.loc["facet/skin_ld/max_disparity_at_1", "family_size"] == 22
-    smallest = frame[frame["family"] == "tables 1 and 2"]["p"].idxmin()
-    assert frame.loc[smallest, "p_holm"] == pytest.approx(min(1, frame.loc[smallest, "p"] * 22))
-
-
-def test_frames_of_changes_and_churn_hold_every_row(comparison: Comparison) -> None:
-    assert len(per_model_frame(comparison)) == len(comparison.changes)
-    churn = churn_frame(comparison)
-    assert (churn["share"] == churn["changed"] / churn["images"]).all()
-
-
-def test_the_first_step_belongs_to_the_tables_family(comparison: Comparison) -> None:
-    step = first_step_of(comparison)
-    assert step is not None
-    assert (step.size, step.df) == (88, 7)
-    assert first_step_of(compare(synthetic_evaluations(2, 2))) is None
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from entrypoints.verb import ERROR_TAG, run_verb
 from registry.versions import version_cards
 from tests.conftest import copied_store, current_store
+from tests.evidence_builder import artifact_file
 
 VERBS = ("main", "register", "evaluate", "compare", "review", "promote")
 
@@ -56,7 +57,7 @@ def study(studied, tmp_path):
 
 def test_main_makes_versions_evaluations_and_a_comparison_below_one_parent(study):
     assert Counter(run.data.tags.get("qbias.kind") for run in runs()) == {
-        None: 1, "registration": 2, "evaluation": 2, "comparison": 1,
+        None: 1, "registration": 2, "evaluation": 2, "noise": 3, "comparison": 1,
     }  # fmt: skip
     (parent,) = [run for run in runs() if "qbias.kind" not in run.data.tags]
     assert {run.data.tags.get("mlflow.parentRunId") for run in runs()} == {None, parent.info.run_id}
@@ -82,7 +83,69 @@ def test_the_same_command_again_adds_nothing(study, tiny, world, capsys):
     assert len(added) == 1
     assert "qbias.kind" not in added[0].data.tags
     assert len(version_cards()) == 2
-    assert capsys.readouterr().out.count("nothing changed") == 3
+    assert capsys.readouterr().out.count("nothing changed") == 6
+
+
+def test_arms_that_stand_are_taken_up_and_none_is_made_unasked(study, tiny, world, tmp_path, capsys):
+    twin = shutil.copytree(tiny, tmp_path / "twin")
+    words = ("--quantizers", "torch-int8", "--data", world, "--limit", 20, "--benchmarks", "coco")
+    assert call("main", "--models", tiny, "--noise", "no", *words) == 0
+    assert len(runs("noise")) == 3, "other data, no new arm"
+    assert call("main", "--models", f"{tiny},{twin}", *words) == 0
+    assert Counter(run.data.tags["qbias.model"] for run in runs("noise")) == {"tiny": 6}, "both are of one size"
+    compared = len(runs("comparison"))
+    assert call("main", "--models", f"{tiny},{twin}", "--noise", "no", *words) == 0
+    assert len(runs("comparison")) == compared, "the same arms are found again"
+    assert call("main", "--models", f"{tiny},{twin}", "--noise", "all", *words) == 0
+    assert Counter(run.data.tags["qbias.model"] for run in runs("noise")) == {"tiny": 6, "twin": 3}
+    assert len(runs("comparison")) == compared + 1
+    assert {run.data.tags["mlflow.parentRunId"] for run in runs("noise")} < {
+        run.info.run_id for run in runs() if "qbias.kind" not in run.data.tags
+    }
+    capsys.readouterr()
+
+
+def test_a_published_table_is_audited_without_run_or_store(tmp_path, monkeypatch, capsys):
+    from entrypoints import compare
+    from qbias.report.published import STUDY
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["compare", "--audit-table", str(STUDY)])
+    assert compare.main() == 0
+    assert "66 cells. 13 are impossible" in capsys.readouterr().out
+    (tmp_path / "own.csv").write_text(STUDY.read_text().replace(",.862,", ",x,"))
+    monkeypatch.setattr("sys.argv", ["compare", "--audit-table", "own.csv"])
+    assert compare.main() == 1
+    said = capsys.readouterr().err
+    assert said.startswith("compare: error: own.csv: 1 problem(s)")
+    assert "line 2, column 'p': 'x' is not a number" in said
+    assert [file.name for file in tmp_path.iterdir()] == ["own.csv"]
+
+
+def test_a_pair_whose_files_were_altered_is_listed_and_the_rest_goes_on(study, tiny, world, tmp_path, capsys):
+    twin = shutil.copytree(tiny, tmp_path / "twin")
+    assert call("main", "--models", twin, "--quantizers", "torch-int8", "--data", world, "--noise", "no") == 0
+    (spoilt,) = [run for run in runs("evaluation") if (run.data.tags["qbias.model"], run.data.tags["qbias.version"]) == ("tiny", "2")]
+    artifact_file(spoilt.info.run_id, "outcomes/facet/images.parquet").write_bytes(b"x")
+    capsys.readouterr()
+    assert call("compare") == 0
+    assert "1 pairs compared, 0 refused" in capsys.readouterr().out
+    newest = runs("comparison")[0]
+    page = mlflow.artifacts.load_text(f"{newest.info.artifact_uri}/report/report.html")
+    assert spoilt.info.run_id in page
+    assert "images.parquet" in page
+
+
+def test_a_baseline_evaluated_twice_with_different_results_is_refused_with_both_run_ids(study, capsys):
+    (first,) = [run for run in runs("evaluation") if run.data.tags["qbias.version"] == "1"]
+    tags = {name: value for name, value in first.data.tags.items() if name.startswith("qbias.")}
+    with mlflow.start_run(tags=tags | {"qbias.outcomes_digest": "0" * 64}) as second:
+        pass
+    assert call("compare") == 1
+    said = capsys.readouterr().err
+    assert "evaluated more than once under the same conditions with different outcomes" in said
+    assert first.info.run_id in said
+    assert second.info.run_id in said
 
 
 def test_equal_content_under_another_name_is_evaluated_for_itself(study, tiny, world, tmp_path, capsys):

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qbias.comparison import Comparison
+from qbias.report.drawing import BASE, COLOURS, FAINT, INK, SHAPES, WIDTH, bare, cut, settings, svg_of
 from qbias.report.labels import benchmark_label, metric_label, points_text, statistic_label
 from qbias.store import whole_file
 
@@ -15,12 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, told apart in every common colour blindness and on white; each precision also has its own row and shape.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-SHAPES = ("o", "s", "^", "D", "v", "P")
-INK, FAINT, BASE = "#1b1b1b", "#d4d4d4", "#555555"
-ROW, HEAD, FOOT, WIDTH = 0.205, 0.55, 0.6, 10.0
-"""Inches: height of a row, of the panels' titles and of the axis below; width of the figure."""
+ROW, HEAD, FOOT = 0.205, 0.55, 0.6
+"""Inches: height of a row, of the panels' titles and of the axis below."""
 PANELS = {"imagenet": ("accuracy", (1,)), "coco": ("image_retrieval_recall", (5, 1))}
 """A panel per statistic: the paper's benchmark of it, and its preferred ranks."""
 LONGEST_NAMES = (60, 20)
@@ -29,6 +25,7 @@ AXIS_NOTE = (
     "In percent, higher is better; axes do not start at 0. The line through a block is its baseline, whose value stands at the top; "
     "the other numbers are changes in points."
 )
+TITLE = "Figure 1: accuracy and recall by model and precision"
 NOTHING = "Neither accuracy nor retrieval recall was measured."
 
 
@@ -109,7 +106,7 @@ def _titles(axes: Sequence["Axes"], metrics: Sequence[str]) -> None:
     """What each panel shows, in one size that leaves room for all."""
     parts = [name.partition("/") for name in metrics]
     longest = LONGEST_NAMES[len(metrics) - 1]
-    titles = [f"{_cut(benchmark_label(benchmark), longest)} {statistic_label(statistic)} ↑" for benchmark, _, statistic in parts]
+    titles = [f"{cut(benchmark_label(benchmark), longest)} {statistic_label(statistic)} ↑" for benchmark, _, statistic in parts]
     size = 11 if max(map(len, titles)) <= 40 else 9
     for axis, title in zip(axes, titles, strict=True):
         axis.set_title(title, fontsize=size, loc="left", color=INK, pad=8, parse_math=False)
@@ -130,13 +127,8 @@ def _panel(axis: "Axes", rows: Sequence[Mark], *, named: bool) -> None:
                 _name(axis, row.model, y - 1)
             _baseline_line(axis, row, y, y + len(order) - 1)
     axis.set_yticks(heights, [row.quantizer for row in rows], fontsize=8, color=INK, parse_math=False)
-    axis.tick_params(axis="y", length=0, labelleft=named, pad=4)
-    axis.tick_params(axis="x", labelsize=8, color=FAINT, labelcolor=INK)
-    axis.grid(axis="x", color=FAINT, linewidth=0.5)
-    axis.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axis.spines[side].set_visible(False)
-    axis.spines["bottom"].set_color(FAINT)
+    bare(axis)
+    axis.tick_params(axis="y", labelleft=named)
 
 
 def _heights(rows: Sequence[Mark]) -> Iterator[float]:
@@ -154,7 +146,7 @@ def _name(axis: "Axes", model: str, y: float) -> None:
     """A block's heading: from the figure's left edge along a row of its own, so that long names have room."""
     outward = WIDTH * axis.get_position().x0 - 0.1
     axis.annotate(
-        _cut(model), (0, y), xycoords=axis.get_yaxis_transform(), xytext=(-72 * outward, 0), textcoords="offset points",
+        cut(model), (0, y), xycoords=axis.get_yaxis_transform(), xytext=(-72 * outward, 0), textcoords="offset points",
         annotation_clip=False, va="center", fontsize=9, fontweight="bold", color=INK, parse_math=False,
     )  # fmt: skip
 
@@ -187,28 +179,12 @@ def _change(row: Mark) -> str:
     return f"{100 * row.value:.1f}" if row.baseline is None else points_text(row.value - row.baseline)
 
 
-def _cut(name: str, most: int = 60) -> str:
-    """A name short enough for the row."""
-    return name if len(name) <= most else name[: most - 1] + "…"
-
-
-@contextmanager
-def _settings() -> Iterator[None]:
-    """Drawing that depends on nothing but the data: fixed ids, one font, letters as outlines."""
-    import matplotlib
-
-    with matplotlib.rc_context(
-        {"svg.hashsalt": "qbias", "svg.fonttype": "path", "font.family": ["DejaVu Sans"], "axes.unicode_minus": True}
-    ):
-        yield
-
-
 def save_figure1(comparison: Comparison, svg: Path, png: Path) -> None:
     """Write Figure 1 twice; the same comparison gives the same bytes with the same matplotlib."""
-    with _settings():
+    with settings():
         figure = figure1(comparison)
         with whole_file(svg) as beside:
-            figure.savefig(beside, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+            beside.write_text(svg_of(figure, title=TITLE, text=figure1_text(comparison)), encoding="utf-8")
         with whole_file(png) as beside:
             figure.savefig(beside, format="png", dpi=150, metadata={"Software": None})
 

@@ -38,6 +38,27 @@ STATISTICS = {
     "ndkl": "NDKL",
     "worst_group_accuracy": "worst-group accuracy",
 }
+VERDICTS = {
+    "worse": "changed, worse", "better": "changed, better", "changed": "changed", "equivalent": "within the margin",
+    "inconclusive": "no evidence either way", "insufficient": "no test",
+}  # fmt: skip
+"""What a verdict is called; `changed` alone where neither direction is better."""
+
+
+BRIEFLY = {"worse": "worse", "better": "better", "equivalent": "within margin", "inconclusive": "no evidence"}
+"""The same where there is little room."""
+
+
+def verdict_label(name: str, *, shifted: bool = False, brief: bool = False) -> str:
+    """A verdict in words.
+
+    Examples
+    --------
+    >>> verdict_label("equivalent", shifted=True), verdict_label("inconclusive"), verdict_label("inconclusive", brief=True)
+    ('within the margin, shifted', 'no evidence either way', 'no evidence')
+    """
+    words = BRIEFLY.get(name, VERDICTS[name]) if brief else VERDICTS[name]
+    return words + (", shifted" if shifted else "")
 
 
 def quantizer_label(name: str) -> str:
@@ -138,3 +159,14 @@ def percent_text(value: float) -> str:
 def size_text(values: tuple[float, ...]) -> str:
     """The largest distance from zero."""
     return short(max((abs(value) for value in values if math.isfinite(value)), default=0.0))
+
+
+def several(count: int, one: str, more: str = "") -> str:
+    """A number with its noun.
+
+    Examples
+    --------
+    >>> several(1, "cell"), several(1200, "cell"), several(0, "family", "families")
+    ('1 cell', '1,200 cells', '0 families')
+    """
+    return f"{count:,} {one if count == 1 else more or one + 's'}"

@@ -1,21 +1,15 @@
-"""Tables 1 and 2 in the paper's layout, like ones for other benchmarks, every test as rows, every change of every model.
+"""Tables 1 and 2 in the paper's layout, like ones for other benchmarks, and one metric by model. Pure functions of a Comparison."""
 
-Pure functions of a Comparison.
-"""
-
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
-from qbias.comparison import FACET_PAIRS, FACET_STATISTICS, FAIRFACE_ATTRIBUTES, OTHER, TABLES, Cell, Comparison, Family
+from qbias.comparison import FACET_PAIRS, FACET_STATISTICS, FAIRFACE_ATTRIBUTES, OTHER, TABLES, Cell, Change, Comparison
 from qbias.families import name_part
 from qbias.records import Insufficient, Outcomes
 from qbias.report.datasets import prompt_sentences
 from qbias.report.labels import PAPERS, benchmark_label, interval_text, p_text, quantizer_label, slice_label, statistic_label
-from qbias.significance import Corrected, FirstStep, PairedTest, corrected, first_step
 
 GREEN, YELLOW = 0.05, 0.10
 """Below these p-values a cell is significant at 95 % and 90 %, without correction, as in the paper."""
@@ -58,6 +52,14 @@ class Table:
     def cells(self) -> tuple[Cell, ...]:
         """All its cells."""
         return tuple(cell for row in self.rows for cell in row.cells)
+
+
+@dataclass(frozen=True)
+class MetricTable:
+    """One metric by model: each row is a model, its baseline's value and one change (or None) per precision."""
+
+    metric: str
+    rows: tuple[tuple[str, float | None, tuple[Change | None, ...]], ...]
 
 
 def table1(comparison: Comparison) -> Table:
@@ -146,76 +148,12 @@ def table_frame(table: Table) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-TEST_COLUMNS = (
-    "quantizer", "metric", "benchmark", "family", "family_size", "n", "mean_difference", "ci_low", "ci_high", "confidence", "spread",
-    "t", "df", "p", "p_holm", "p_bh", "holm_needs_p", "holm_needs_t", "baseline", "candidate", "differences", "insufficient", "counts",
-)  # fmt: skip
-
-
-def frame_of_tests(comparison: Comparison) -> pd.DataFrame:
-    """Every cell as one row: the test with its inputs (JSON by model), both corrected p-values and their family, or why there is none.
-
-    `holm_needs_p` and `holm_needs_t` say what the smallest p-value of the family has to reach for Holm to reject at .05.
-    """
-    corrections = corrections_of(comparison)
-    rows = [_test_row(cell, corrections.get(cell.result.name), comparison) for cell in comparison.cells]
-    frame = pd.DataFrame(rows, columns=list(TEST_COLUMNS))
-    return frame.astype({"n": "Int64", "df": "Int64", "family_size": "Int64"})
-
-
-def _test_row(cell: Cell, correction: Corrected | None, comparison: Comparison) -> dict[str, Any]:
-    size = family_size(comparison, cell.family)
-    row: dict[str, Any] = {
-        "quantizer": cell.quantizer,
-        "metric": cell.metric,
-        "benchmark": cell.metric.partition("/")[0],
-        "family": cell.family,
-        "family_size": size,
-    }
-    found = cell.result
-    if isinstance(found, Insufficient):
-        return {**row, "insufficient": found.reason, "counts": json.dumps(dict(found.counts))}
-    assert correction is not None
-    step = first_step(size, df=found.df)
-    numbers = ("n", "mean_difference", "ci_low", "ci_high", "confidence", "spread", "t", "df", "p")
-    by_model = {name: json.dumps(dict(getattr(found, name))) for name in ("baseline", "candidate", "differences")}
-    corrections = {"p_holm": correction.holm, "p_bh": correction.bh, "holm_needs_p": step.p, "holm_needs_t": step.t}
-    return {**row, **{name: getattr(found, name) for name in numbers}, **corrections, **by_model}
-
-
-def made_tests(comparison: Comparison, family: Family) -> list[PairedTest]:
-    """The tests of one family that could be made."""
-    return [cell.result for cell in comparison.cells if cell.family == family and isinstance(cell.result, PairedTest)]
-
-
-def family_size(comparison: Comparison, family: Family) -> int:
-    """Cells declared in a family, those without a test too."""
-    return sum(cell.family == family for cell in comparison.cells)
-
-
-def corrections_of(comparison: Comparison) -> dict[str, Corrected]:
-    """Corrected p-values by the tests' names, each within its own family."""
-    found: dict[str, Corrected] = {}
-    for family in (TABLES, OTHER):
-        p_values = {test.name: test.p for test in made_tests(comparison, family)}
-        found |= corrected(p_values, family=family, size=family_size(comparison, family))
-    return found
-
-
-def first_step_of(comparison: Comparison) -> FirstStep | None:
-    """What Holm's first step asks of the tables' family with the most models that any of its tests has."""
-    found = made_tests(comparison, TABLES)
-    return first_step(family_size(comparison, TABLES), df=max(test.df for test in found)) if found else None
-
-
-def per_model_frame(comparison: Comparison) -> pd.DataFrame:
-    """Every metric of every pair: baseline, candidate and difference; missing where a side did not measure it."""
-    columns = ["model", "quantizer", "metric", "baseline", "candidate", "difference"]
-    rows = [[getattr(change, column) for column in columns] for change in comparison.changes]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def churn_frame(comparison: Comparison) -> pd.DataFrame:
-    """Share of images whose first prediction changed, per pair and classification benchmark."""
-    columns = ["model", "quantizer", "benchmark", "changed", "images", "share"]
-    return pd.DataFrame([[getattr(row, column) for column in columns] for row in comparison.churn], columns=columns)
+def metric_table(comparison: Comparison, metric: str) -> MetricTable:
+    """One metric of every model in every precision."""
+    found = {(row.model, row.quantizer): row for row in comparison.changes if row.metric == metric}
+    rows = []
+    for model in comparison.models:
+        changes = tuple(found.get((model, name)) for name in comparison.quantizers)
+        baseline = next((row.baseline for row in changes if row and row.baseline is not None), None)
+        rows.append((model, baseline, changes))
+    return MetricTable(metric, tuple(rows))

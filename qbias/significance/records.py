@@ -306,13 +306,13 @@ class NoiseArm:
     """One A/A arm: the same model evaluated twice in ways that should not matter. `arm`: such as `fp32, other batches`.
 
     change_by_metric : per metric the largest absolute difference over models. models : how many.
-    churn : largest share of changed first predictions over models and classification benchmarks.
+    churn : largest share of changed first predictions over models and classification benchmarks; None where there is none of these.
     """
 
     arm: str
     models: tuple[str, ...]
     change_by_metric: Mapping[str, float]
-    churn: float
+    churn: float | None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,100 @@
+"""evidence_of: every statistic of a comparison, from the stored outcomes of its pairs and a plan made beforehand. No model, no store.
+
+Each cell (precision and metric) gets the paper's test and what stands beside it (cells.py), each pair what its images say (pairwise/),
+each version's extremes their null, and each open choice of the protocol its other values (sensitivity.py).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from qbias.cells import cells_of
+from qbias.comparison import Comparison
+from qbias.pairwise import JointChanges, PairStatistics, classification, retrieval, skew
+from qbias.pairwise.nulls import extreme_nulls
+from qbias.pairwise.skew import Rankings
+from qbias.records import Insufficient, Kind, Pairing
+from qbias.sensitivity import sensitivity_of
+from qbias.significance import AnalysisPlan
+from qbias.significance.dependence import heterogeneity
+from qbias.significance.records import CellEvidence, Evidence, ExtremeNull, NoiseArm
+
+NO_NOISE = "No A/A arm was measured, so a change cannot be told from what another batch or rounding of the same model does."
+
+
+def evidence_of(comparison: Comparison, plan: AnalysisPlan, *, noise: Sequence[NoiseArm] = ()) -> Evidence:
+    """All statistics of a comparison; the same inputs give the same numbers.
+
+    Parameters
+    ----------
+    comparison : its pairings hold the outcomes.
+    plan : endpoints, margins, error rate, seed and draws, declared before the data is seen.
+    noise : A/A arms of the same models.
+
+    Returns
+    -------
+    Evidence. What could not be computed is not in it, or stands in its `notes`.
+    """
+    rankings = Rankings()
+    pairs = [found for pairing in comparison.pairings for found in _of_pair(pairing, plan, rankings)]
+    cells = cells_of(comparison, plan, noise=noise)
+    notes = [] if noise else [NO_NOISE]
+    cells = tuple(_heterogeneous(cell, comparison, plan, rankings, notes) for cell in cells)
+    return Evidence(
+        plan=plan,
+        cells=cells,
+        changes=tuple(row for found in pairs for row in found.changes),
+        mcnemar=tuple(row for found in pairs for row in found.mcnemar),
+        churn=tuple(row for found in pairs for row in found.churn),
+        bands=tuple(row for found in pairs for row in found.bands),
+        swaps=tuple(row for found in pairs for row in found.swaps),
+        nulls=tuple(_nulls(comparison, plan, rankings)),
+        noise=tuple(noise),
+        sensitivity=sensitivity_of(comparison, cells, plan),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _of_pair(pairing: Pairing, plan: AnalysisPlan, rankings: Rankings) -> Iterator[PairStatistics]:
+    """What one pair's images say, benchmark by benchmark."""
+    for name, outcomes in pairing.candidate.outcomes.items():
+        if outcomes.kind == "skew":
+            yield skew.skew_changes(pairing, name, plan, rankings=rankings)
+        elif outcomes.kind == "retrieval":
+            yield retrieval.retrieval_changes(pairing, name, plan)
+        else:
+            yield classification.classification_changes(pairing, name, plan)
+
+
+def _nulls(comparison: Comparison, plan: AnalysisPlan, rankings: Rankings) -> Iterator[ExtremeNull]:
+    """Of every version in a pair, each once."""
+    versions = {id(side): side for row in comparison.pairings for side in (row.baseline, row.candidate)}
+    for evaluation in versions.values():
+        yield from extreme_nulls(evaluation, plan, rankings=rankings)
+
+
+JOINT: dict[Kind, Callable[[Sequence[Pairing], str], JointChanges | Insufficient]] = {
+    "classification": classification.joint_changes,
+    "retrieval": retrieval.joint_changes,
+}
+
+
+def _heterogeneous(cell: CellEvidence, comparison: Comparison, plan: AnalysisPlan, rankings: Rankings, notes: list[str]) -> CellEvidence:
+    """The cell with Cochran's Q, if it is a primary one with a test; `notes` takes why there is none."""
+    if cell.role != "primary" or isinstance(cell.test, Insufficient):
+        return cell
+    metric = cell.member or cell.metric
+    pairings = [
+        row for row in comparison.pairings if row.candidate.quantizer == cell.quantizer and row.candidate.model in cell.test.differences
+    ]
+    kind = pairings[0].candidate.outcomes[metric.partition("/")[0]].kind
+    joint = skew.joint_changes(pairings, metric, rankings=rankings) if kind == "skew" else JOINT[kind](pairings, metric)
+    name = f"{cell.quantizer} {metric}"
+    found = (
+        joint
+        if isinstance(joint, Insufficient)
+        else heterogeneity(joint.models, joint.change_M, joint.covariance_MM, name=name, confidence=1 - plan.alpha)
+    )
+    if isinstance(found, Insufficient):
+        notes.append(f"No heterogeneity for {name}: {found.reason}.")
+        return cell
+    return replace(cell, heterogeneity=found)
