@@ -4,8 +4,11 @@ Each cell (precision and metric) gets the paper's test and what stands beside it
 each version's extremes their null, and each open choice of the protocol its other values (sensitivity.py).
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
 
 from qbias.cells import cells_of
 from qbias.comparison import Comparison
@@ -34,11 +37,14 @@ def evidence_of(comparison: Comparison, plan: AnalysisPlan, *, noise: Sequence[N
     -------
     Evidence. What could not be computed is not in it, or stands in its `notes`.
     """
-    rankings = Rankings()
-    pairs = [found for pairing in comparison.pairings for found in _of_pair(pairing, plan, rankings)]
+    by_model = [[row for row in comparison.pairings if row.candidate.model == model] for model in comparison.models]
+    # Array arithmetic lets other threads run; every statistic has a random generator of its own, so their order changes nothing.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        models = list(pool.map(partial(_of_model, plan=plan), by_model))
+    pairs = [found for model in models for found in model.pairs]
     cells = cells_of(comparison, plan, noise=noise)
     notes = [] if noise else [NO_NOISE]
-    cells = tuple(_heterogeneous(cell, comparison, plan, rankings, notes) for cell in cells)
+    cells = tuple(_heterogeneous(cell, comparison, plan, notes) for cell in cells)
     return Evidence(
         plan=plan,
         cells=cells,
@@ -47,10 +53,28 @@ def evidence_of(comparison: Comparison, plan: AnalysisPlan, *, noise: Sequence[N
         churn=tuple(row for found in pairs for row in found.churn),
         bands=tuple(row for found in pairs for row in found.bands),
         swaps=tuple(row for found in pairs for row in found.swaps),
-        nulls=tuple(_nulls(comparison, plan, rankings)),
+        nulls=tuple(row for model in models for row in model.nulls),
         noise=tuple(noise),
         sensitivity=sensitivity_of(comparison, cells, plan),
         notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+@dataclass(frozen=True)
+class _OfModel:
+    """What the outcomes of one model's versions say."""
+
+    pairs: tuple[PairStatistics, ...]
+    nulls: tuple[ExtremeNull, ...]
+
+
+def _of_model(pairings: Sequence[Pairing], *, plan: AnalysisPlan) -> _OfModel:
+    """All pairs of one model, and every version's nulls; the ranked lists, some 10 MB a version, are given up after it."""
+    rankings = Rankings()
+    versions = {id(side): side for row in pairings for side in (row.baseline, row.candidate)}
+    return _OfModel(
+        pairs=tuple(found for pairing in pairings for found in _of_pair(pairing, plan, rankings)),
+        nulls=tuple(row for side in versions.values() for row in extreme_nulls(side, plan, rankings=rankings)),
     )
 
 
@@ -65,20 +89,14 @@ def _of_pair(pairing: Pairing, plan: AnalysisPlan, rankings: Rankings) -> Iterat
             yield classification.classification_changes(pairing, name, plan)
 
 
-def _nulls(comparison: Comparison, plan: AnalysisPlan, rankings: Rankings) -> Iterator[ExtremeNull]:
-    """Of every version in a pair, each once."""
-    versions = {id(side): side for row in comparison.pairings for side in (row.baseline, row.candidate)}
-    for evaluation in versions.values():
-        yield from extreme_nulls(evaluation, plan, rankings=rankings)
-
-
 JOINT: dict[Kind, Callable[[Sequence[Pairing], str], JointChanges | Insufficient]] = {
     "classification": classification.joint_changes,
     "retrieval": retrieval.joint_changes,
+    "skew": skew.joint_changes,
 }
 
 
-def _heterogeneous(cell: CellEvidence, comparison: Comparison, plan: AnalysisPlan, rankings: Rankings, notes: list[str]) -> CellEvidence:
+def _heterogeneous(cell: CellEvidence, comparison: Comparison, plan: AnalysisPlan, notes: list[str]) -> CellEvidence:
     """The cell with Cochran's Q, if it is a primary one with a test; `notes` takes why there is none."""
     if cell.role != "primary" or isinstance(cell.test, Insufficient):
         return cell
@@ -87,7 +105,7 @@ def _heterogeneous(cell: CellEvidence, comparison: Comparison, plan: AnalysisPla
         row for row in comparison.pairings if row.candidate.quantizer == cell.quantizer and row.candidate.model in cell.test.differences
     ]
     kind = pairings[0].candidate.outcomes[metric.partition("/")[0]].kind
-    joint = skew.joint_changes(pairings, metric, rankings=rankings) if kind == "skew" else JOINT[kind](pairings, metric)
+    joint = JOINT[kind](pairings, metric)
     name = f"{cell.quantizer} {metric}"
     found = (
         joint

@@ -1,10 +1,12 @@
-"""Holm and Benjamini-Hochberg against hand arithmetic, the declared family, and what Holm's first step needs."""
+"""Holm and Benjamini-Hochberg against hand arithmetic, statsmodels and R, the declared family, and what Holm's first step needs."""
 
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from qbias.significance import corrected, first_step
+from tests.golden.significance_r import R
 
 
 def test_against_hand_arithmetic() -> None:
@@ -17,19 +19,24 @@ def test_against_hand_arithmetic() -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_against_the_definitions_and_scipy(seed: int) -> None:
+def test_against_statsmodels(seed: int) -> None:
     rng = np.random.default_rng(seed)
     # Two decimals on half of the cases: ties, zeros and ones occur.
     p_values = np.round(rng.random(rng.integers(1, 21)), 2 if seed % 2 else 12).tolist()
     undone = int(rng.integers(0, 31))
     found = corrected({str(row): p for row, p in enumerate(p_values)}, family="f", size=len(p_values) + undone)
     padded = np.array([*p_values, *[1.0] * undone])
-    order = np.argsort(padded, kind="stable")
-    holm = np.empty(len(padded))
-    holm[order] = np.minimum(1, np.maximum.accumulate(padded[order] * np.arange(len(padded), 0, -1)))
-    assert [row.holm for row in found.values()] == pytest.approx(holm[: len(p_values)].tolist())
-    expected = stats.false_discovery_control(padded, method="bh")
-    assert [row.bh for row in found.values()] == pytest.approx(expected[: len(p_values)].tolist())
+    for method, name in (("holm", "holm"), ("fdr_bh", "bh")):
+        expected = multipletests(padded, method=method)[1][: len(p_values)]
+        assert [getattr(row, name) for row in found.values()] == pytest.approx(expected.tolist())
+
+
+@pytest.mark.parametrize(("size", "end"), [(None, ""), (R["adjusted"]["size"], f"_of_{R['adjusted']['size']}")])
+def test_against_r(size: int | None, end: str) -> None:
+    golden = R["adjusted"]
+    found = corrected({str(place): p for place, p in enumerate(golden["p"])}, family="f", size=size)
+    assert [row.holm for row in found.values()] == pytest.approx(golden[f"holm{end}"])
+    assert [row.bh for row in found.values()] == pytest.approx(golden[f"bh{end}"])
 
 
 def test_a_test_that_could_not_be_made_still_counts() -> None:

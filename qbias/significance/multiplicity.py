@@ -1,9 +1,12 @@
-"""Corrections for making many tests: Holm (family-wise error) and Benjamini-Hochberg (false discovery rate), by statsmodels."""
+"""Corrections for making many tests: Holm (family-wise error) and Benjamini-Hochberg (false discovery rate)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.special import stdtrit
+from scipy.stats import false_discovery_control
 
 
 @dataclass(frozen=True)
@@ -93,13 +96,18 @@ def corrected(p_values: Mapping[str, float], *, family: str, size: int | None = 
             raise ValueError(f"{name}: p={p} is outside 0 to 1")
     if not p_values:
         return {}
-    # Not at the top: importing statsmodels takes longer than everything else here.
-    from statsmodels.stats.multitest import multipletests
-
-    padded = [*p_values.values(), *[1.0] * (declared - len(p_values))]
-    holm, bh = (multipletests(padded, method=method)[1] for method in ("holm", "fdr_bh"))
-    rows = zip(p_values.items(), holm, bh, strict=False)
+    padded = np.array([*p_values.values(), *[1.0] * (declared - len(p_values))])
+    rows = zip(p_values.items(), _holm(padded), false_discovery_control(padded, method="bh"), strict=False)
     return {name: Corrected(p, float(first), float(second), family, declared) for (name, p), first, second in rows}
+
+
+def _holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Here because the library's own collects garbage at each call, which in a study's process takes longer than all else it does."""
+    order = np.argsort(p_values, kind="stable")
+    steps = np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1))
+    found = np.empty_like(p_values)
+    found[order] = np.minimum(steps, 1)
+    return found
 
 
 def first_step(size: int, *, df: int, alpha: float = 0.05) -> FirstStep:

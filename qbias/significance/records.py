@@ -81,7 +81,7 @@ class Equivalence:
     Attributes
     ----------
     margin : largest change that does not matter, in the metric's unit.
-    p : larger of both one-sided p-values. equivalent : p <= alpha, that is, `low` and `high` (confidence 1 - 2 alpha) lie inside the margin.
+    p : larger of both one-sided p-values. equivalent : p <= alpha: `low` and `high` (confidence 1 - 2 alpha) lie inside the margin.
     smallest_margin : the margin at which p would be alpha.
     non_inferior : whether the change in the harmful direction stays inside the margin; None where no direction hurts.
     """
@@ -127,8 +127,8 @@ class Heterogeneity:
 
     Attributes
     ----------
-    change_M, covariance_MM : each model's change and the covariance of the changes over images, resampled jointly; rows in the order of `models`.
-    mean_correlation : of the changes of two models, averaged over pairs. q, df, p : Cochran's Q with the full covariance. i_squared : in [0, 1].
+    change_M, covariance_MM : each model's change, and their covariance over images resampled jointly; rows as in `models`.
+    mean_correlation : of two models' changes, averaged over pairs. q, df, p : Cochran's Q with the full covariance. i_squared : in [0, 1].
     pooled, low, high : generalised least-squares mean and its interval over images, for these very models.
     """
 
@@ -204,7 +204,7 @@ class ImageChange:
 
 @dataclass(frozen=True)
 class McNemar:
-    """Exact McNemar test of an accuracy. gained, lost : images that became hits, and that no longer are. No discordant image: p = 1, n = 0."""
+    """Exact McNemar test of an accuracy. gained, lost : images that became hits, that no longer are. None discordant: p = 1, n = 0."""
 
     model: str
     quantizer: str
@@ -235,7 +235,7 @@ class GroupChurn:
 
 @dataclass(frozen=True)
 class BandEntry:
-    """One class (gap changes) or group (mean skew changes) of a simultaneous band. n_first, n_second : positives of both groups (or images, 0)."""
+    """One class (gap changes) or group (mean skew changes) of a band. n_first, n_second : positives of both groups (or images, 0)."""
 
     name: str
     difference: float
