@@ -3,7 +3,6 @@
 Shapes: R replications, M models, C cells.
 """
 
-import gc
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -72,14 +71,11 @@ def inflation(random: Random, replications: int, *, correlation: float) -> list[
 def family(random: Random, replications: int, *, correlation: float, models: float = 0.0) -> list[Claim]:
     """Holm's family-wise error over the paper's 66 cells; `correlation` between cells, `models` between models."""
     wrong_R = []
-    gc.collect()
-    gc.freeze()  # statsmodels collects garbage at every call, which takes long where much is alive
     for _ in range(replications):
         shared_M1 = models**0.5 * related(random, (1, CELLS), correlation) + np.zeros((len(MODELS), 1))
         row_MC = shared_M1 + (1 - models) ** 0.5 * related(random, (len(MODELS), CELLS), correlation)
         p_values = {str(cell): t_test(column).p for cell, column in enumerate(row_MC.T)}
         wrong_R.append(any(row.holm <= ALPHA for row in corrected(p_values, family="simulated").values()))
-    gc.unfreeze()
     where = f"66 cells, correlation {correlation:g} between cells, 8 models" + (f" correlated {models:g}" if models else "")
     return [claim("Holm rejects anything, nothing changed", where, wrong_R, most=None if models else ALPHA)]
 
@@ -118,7 +114,7 @@ def simulations() -> Sequence[Simulation]:
     section = "Tests over models"
     return (
         *(Simulation(f"shape {shape}", section, partial(shaped, shape=shape), 4000) for shape in SHAPES),
-        *(Simulation(f"inflation {rho}", section, partial(inflation, correlation=rho), 4000) for rho in CORRELATIONS),
+        *(Simulation(f"inflation {rho}", section, partial(inflation, correlation=rho), 20_000) for rho in CORRELATIONS),
         *(Simulation(f"family {rho}", section, partial(family, correlation=rho), 2000) for rho in (0.0, 0.5, 0.9)),
         Simulation("family of related models", section, partial(family, correlation=0.5, models=0.3), 1000),
         *(Simulation(f"margin {spread}", section, partial(at_margin, spread=spread), 4000) for spread in (0.1, 0.5, 1.0)),
