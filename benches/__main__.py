@@ -3,11 +3,17 @@
 import sys
 from collections.abc import Callable
 
-from benches import demo, metrics, models, store
+from benches import demo, evidence, metrics, models, store
 from benches.rows import Row, table
 from qbias.tables import pick_many
 
-BENCHES: dict[str, Callable[[], list[Row]]] = {"metrics": metrics.rows, "demo": demo.rows, "models": models.rows, "store": store.rows}
+BENCHES: dict[str, Callable[[], list[Row]]] = {
+    "metrics": metrics.rows,
+    "evidence": evidence.rows,
+    "demo": demo.rows,
+    "models": models.rows,
+    "store": store.rows,
+}
 
 
 def main(names: list[str]) -> int:

@@ -38,42 +38,60 @@ SHARES = {
 Inputs = tuple[Dataset, NDArray[np.float32], NDArray[np.float32]]
 
 
-def imagenet() -> Inputs:
+def imagenet(images: int = 50_000, classes: int = 1000, templates: int = TEMPLATES) -> Inputs:
     """50,000 images of 1,000 classes, 80 templates each."""
-    label = np.arange(50_000) // 50
-    names = [f"class {number}" for number in range(1000)]
-    texts = pd.DataFrame(class_texts(names, ["{}"] * TEMPLATES))
+    label = np.arange(images) * classes // images
+    names = [f"class {number}" for number in range(classes)]
+    texts = pd.DataFrame(class_texts(names, ["{}"] * templates))
     facts = _class_facts(names, [])
     return _dataset("imagenet", "classification", {"label": label, "label2": -1}, texts, facts), _unit(len(label)), _unit(len(texts))
 
 
-def coco() -> Inputs:
+def coco(images: int = 5000, captions: int = 25_010) -> Inputs:
     """5,000 images with 25,010 captions."""
-    texts = pd.DataFrame({"text": "caption", "image": np.arange(25_010) % 5000})
-    return _dataset("coco", "retrieval", {"number": np.arange(5000)}, texts, {"ks": [1, 5, 10]}), _unit(5000), _unit(25_010)
+    texts = pd.DataFrame({"text": "caption", "image": np.arange(captions) % images})
+    return _dataset("coco", "retrieval", {"number": np.arange(images)}, texts, {"ks": [1, 5, 10]}), _unit(images), _unit(captions)
 
 
 def fairface() -> Outcomes:
     """Scores of 10,954 faces with 319 prompts, under FairFace's real counts."""
+    return outcomes_of(*faces(), Protocol())
+
+
+def faces(images: int = 10_954, prompts: int = 319) -> Inputs:
+    """Faces under FairFace's real counts; fewer are drawn from them."""
     rng = np.random.default_rng(1)
-    groups = {name: rng.permutation(np.repeat(list(counts), list(counts.values()))) for name, counts in FACES.items()}
+    groups = {name: rng.permutation(np.repeat(list(counts), list(counts.values())))[:images] for name, counts in FACES.items()}
     columns = {name: column.astype(object) for name, column in groups.items()}
-    texts = pd.DataFrame({"text": [f"prompt {number}" for number in range(319)]})
+    texts = pd.DataFrame({"text": [f"prompt {number}" for number in range(prompts)]})
     facts = {"attributes": {name: list(counts) for name, counts in FACES.items()}, "k": 1000, "desired": "dataset"}
-    return outcomes_of(_dataset("fairface", "skew", columns, texts, facts), _unit(10_954), _unit(319), Protocol())
+    return _dataset("fairface", "skew", columns, texts, facts), _unit(images), _unit(prompts)
 
 
 def facet() -> Outcomes:
     """21,000 persons of 52 classes, a fifth with a second class, four pairs, two ks."""
+    return outcomes_of(*persons(), Protocol())
+
+
+def persons(images: int = 21_000, classes: int = 52) -> Inputs:
+    """Persons with about FACET's shares of groups; a fifth has a second class."""
     rng = np.random.default_rng(2)
-    label = rng.integers(0, 52, 21_000)
-    columns: dict[str, Any] = {"label": label, "label2": np.where(rng.random(21_000) < 0.2, (label + 1) % 52, -1)}
+    label = rng.integers(0, classes, images)
+    columns: dict[str, Any] = {"label": label, "label2": np.where(rng.random(images) < 0.2, (label + 1) % classes, -1)}
     for name, share in SHARES.items():
-        columns[name] = rng.choice(list(share), 21_000, p=list(share.values())).astype(object)
-    names = [f"class {number}" for number in range(52)]
+        columns[name] = rng.choice(list(share), images, p=list(share.values())).astype(object)
+    names = [f"class {number}" for number in range(classes)]
     pairs = [dict(zip(("name", "column", "first", "second"), pair, strict=True)) for pair in PAIRS]
     dataset = _dataset("facet", "classification", columns, pd.DataFrame(class_texts(names, ["{}"])), _class_facts(names, pairs))
-    return outcomes_of(dataset, _unit(21_000), _unit(52), Protocol())
+    return dataset, _unit(images), _unit(classes)
+
+
+def moved(inputs: Inputs, *, seed: int, by: float = 0.05) -> Inputs:
+    """The same data with image embeddings that stand about this far from the first ones, as another version's do."""
+    dataset, image_ND, text_MD = inputs
+    noise_ND = np.random.default_rng(seed).standard_normal(image_ND.shape, dtype=np.float32)
+    row_ND = image_ND + by / WIDTH**0.5 * noise_ND
+    return dataset, np.asarray(row_ND / np.linalg.norm(row_ND, axis=1, keepdims=True)), text_MD
 
 
 def _class_facts(names: list[str], pairs: list[dict[str, str]]) -> dict[str, Any]:

@@ -192,3 +192,13 @@ def test_nothing_and_only_baselines_give_an_empty_comparison() -> None:
     assert compare([]).cells == ()
     comparison = compare(synthetic_evaluations(3, 1))
     assert (comparison.pairings, comparison.quantizers, len(comparison.baselines)) == ((), (), 3)
+
+
+def test_a_declared_precision_without_a_pair_keeps_its_cells() -> None:
+    rows = [row for row in synthetic_evaluations(3, quantizers=3) if row.quantizer != "bnb-nf4"]
+    less, declared = compare(rows), compare(rows, declared=("bnb-int8", "bnb-nf4"))
+    assert len(declared.cells) == 2 * len(less.cells)
+    empty = [cell for cell in declared.cells if cell.quantizer == "bnb-nf4"]
+    assert len(empty) == len(less.cells)
+    assert all(isinstance(cell.result, Insufficient) for cell in empty)
+    assert ("toy-s16-balanced", "bnb-nf4") in absent_pairs(declared)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
-from scipy.stats import false_discovery_control
 
 
 @dataclass(frozen=True)
@@ -96,6 +95,9 @@ def corrected(p_values: Mapping[str, float], *, family: str, size: int | None = 
             raise ValueError(f"{name}: p={p} is outside 0 to 1")
     if not p_values:
         return {}
+    # Not at the top: importing scipy.stats takes longer than everything else here.
+    from scipy.stats import false_discovery_control
+
     padded = np.array([*p_values.values(), *[1.0] * (declared - len(p_values))])
     rows = zip(p_values.items(), _holm(padded), false_discovery_control(padded, method="bh"), strict=False)
     return {name: Corrected(p, float(first), float(second), family, declared) for (name, p), first, second in rows}
