@@ -19,8 +19,9 @@ from qbias.significance.records import AnalysisPlan, Band, BandEntry, ImageChang
 from qbias.significance.skew_resampling import Codes, Floats, Order, SkewResamples, best_first, image_influence, resampled_skews
 
 CONFIDENCE = 0.95
-MOST_DRAWS = 400
-"""Draws for statistics over whole lists, where the plan asks for more: each costs a thousand times a draw of counts."""
+MOST_DRAWS = 300
+"""Draws for statistics over whole lists, where the plan asks for more: each costs a thousand times a draw of counts. So many are what
+docs/calibration.md was made with."""
 METHOD = "bootstrap of images (within groups) x prompts, normal interval"
 ONE_PROMPT = "bootstrap of images within groups, normal interval"
 
