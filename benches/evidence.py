@@ -18,18 +18,15 @@ from qbias.protocol import Protocol
 from qbias.records import Evaluation, Outcomes, Pairing
 from qbias.report import write_report
 from registry.policy import load_policy
-from tests.synthetic import MACHINE, NAMES, QUANTIZERS
+from tests.synthetic import QUANTIZERS, synthetic_evaluations
 
 
 def rows() -> list[Row]:
     """Best of three for the pair; the study once, with its memory."""
     plan = load_policy().analysis_plan()
-    pair = Pairing(
-        *(
-            evaluation("full", str(seed), {"facet": outcomes_of(*full_size.moved(full_size.persons(), seed=seed), Protocol())})
-            for seed in (1, 2)
-        )
-    )
+    facet = full_size.persons()
+    sides = [{"facet": outcomes_of(*full_size.moved(facet, seed=seed), Protocol())} for seed in (1, 2)]
+    pair = Pairing(*(measured(row, side) for row, side in zip(synthetic_evaluations(1, 2), sides, strict=True)))
     changes = best(lambda: classification_changes(pair, "facet", replace(plan, draws=10_000)))
     versions, seconds = study(), []
 
@@ -56,25 +53,17 @@ def study() -> list[Evaluation]:
         "facet": full_size.persons(2544, 26),
         "fairface": full_size.faces(2000, 240),
     }
-    found = []
-    for model, name in enumerate(NAMES[:8]):
-        for version in range(1, len(QUANTIZERS) + 1):
-            made = {benchmark: _version(row, model, version) for benchmark, row in inputs.items()}
-            found.append(evaluation(name, str(version), made))
-    return found
+    return [
+        measured(row, {name: _version(own, place) for name, own in inputs.items()}) for place, row in enumerate(synthetic_evaluations())
+    ]
 
 
-def _version(inputs: full_size.Inputs, model: int, version: int) -> Outcomes:
+def _version(inputs: full_size.Inputs, place: int) -> Outcomes:
     """A model's own embeddings, and a version's a little beside them."""
-    own = full_size.moved(inputs, seed=100 * (model + 1), by=1.0)
-    return outcomes_of(*full_size.moved(own, seed=100 * (model + 1) + version), Protocol())
+    own = full_size.moved(inputs, seed=100 * (place // len(QUANTIZERS) + 1), by=1.0)
+    return outcomes_of(*full_size.moved(own, seed=1000 + place), Protocol())
 
 
-def evaluation(model: str, version: str, outcomes: dict[str, Outcomes]) -> Evaluation:
-    """As it would be read from the store."""
-    _, size, source = model.split("-", 2) if model.count("-") > 1 else ("", "s8", "other")
-    return Evaluation(
-        model=model, quantizer=QUANTIZERS[int(version) - 1], version=version, baseline_version="1", source=source, size=size,
-        run_id=f"run-{model}-{version}", weights_sha256=version * 64, machine=MACHINE, outcomes=outcomes,
-        metrics={row.name: row.value for found in outcomes.values() for row in measure(found)[0]},
-    )  # fmt: skip
+def measured(row: Evaluation, outcomes: dict[str, Outcomes]) -> Evaluation:
+    """The evaluation with these outcomes and what is measured of them."""
+    return replace(row, outcomes=outcomes, metrics={each.name: each.value for found in outcomes.values() for each in measure(found)[0]})

@@ -6,7 +6,6 @@ With `--audit-table` a published table is checked against itself instead.
 import argparse
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +22,7 @@ from qbias.evidence import evidence_of
 from qbias.models import GROUPS
 from qbias.quantizers import QUANTIZERS
 from qbias.report import summary_markdown, write_report
+from qbias.report.cells import ROLES, of_role, verdict_counts
 from qbias.report.published import STUDY, Beside, audit_text, beside_published, read_published
 from qbias.significance import AnalysisPlan, PairedTest
 from qbias.significance.records import Evidence
@@ -31,6 +31,7 @@ from registry.comparisons import INDEX, comparison_index
 from registry.evidence import evaluations
 from registry.noise import noise_pairs
 from registry.policy import load_policy
+from registry.runs import run_links
 from registry.versions import VersionCard, version_cards
 
 FORMAT = 3
@@ -81,7 +82,7 @@ def compare_cards(cards: Sequence[VersionCard]) -> str:
             commands=COMMANDS,
             problems=problems,
             published=study_cells(comparison),
-            run_links=run_links([*(row.run_id for row in found), *(row.again.run_id for row in arms)]),
+            run_links=run_links(mlflow.get_tracking_uri()),
         )
         mlflow.log_artifacts(str(report), "report")
     mlflow.log_dict(comparison_index(comparison.pairings, comparison.refusals), INDEX)
@@ -89,7 +90,7 @@ def compare_cards(cards: Sequence[VersionCard]) -> str:
         "comparison/pairs": len(comparison.pairings),
         "comparison/refused": len(comparison.refusals),
         "comparison/models": len({pairing.candidate.model for pairing in comparison.pairings}),
-        **verdict_counts(evidence),
+        **verdict_metrics(evidence),
     })  # fmt: skip
     mlflow.set_tags({
         "qbias.comparison_key": comparison_key([*(row.run_id for row in found), *(row.again.run_id for row in arms)], plan),
@@ -120,19 +121,10 @@ def comparison_key(run_ids: Sequence[str], plan: AnalysisPlan) -> str:
     return json_digest({"runs": sorted(run_ids), "plan": asdict(plan), "format": FORMAT})
 
 
-def verdict_counts(evidence: Evidence) -> dict[str, int]:
+def verdict_metrics(evidence: Evidence) -> dict[str, int]:
     """How many cells of each family have each verdict, as metrics of the comparison's run; those without any are not among them."""
-    counts = Counter((cell.role, cell.verdict.name) for cell in evidence.cells)
-    return {f"comparison/{role}/{name}": count for (role, name), count in counts.items()}
-
-
-def run_links(run_ids: Sequence[str]) -> dict[str, str]:
-    """Where each run stands on the tracking server; nothing for a store that no browser reaches."""
-    server = mlflow.get_tracking_uri().rstrip("/")
-    if not server.startswith(("http://", "https://")):
-        return {}
-    runs = (mlflow.get_run(run_id).info for run_id in run_ids)
-    return {run.run_id: f"{server}/#/experiments/{run.experiment_id}/runs/{run.run_id}" for run in runs}
+    counts = ((role, verdict_counts(of_role(evidence, role))) for role in ROLES)
+    return {f"comparison/{role}/{name}": count for role, own in counts for name, count in own.items() if count}
 
 
 def refused(comparison: Comparison) -> str:

@@ -42,12 +42,7 @@ class _Declared:
         return f"{self.quantizer} {self.metric}"
 
 
-def cells_of(
-    comparison: Comparison,
-    plan: AnalysisPlan,
-    *,
-    noise: Sequence[NoiseArm] = (),
-) -> tuple[CellEvidence, ...]:
+def cells_of(comparison: Comparison, plan: AnalysisPlan, *, noise: Sequence[NoiseArm] = ()) -> tuple[CellEvidence, ...]:
     """All cells, the primary ones first, in the order of the plan's endpoints and of the comparison.
 
     Parameters
@@ -60,10 +55,7 @@ def cells_of(
     -------
     One CellEvidence per declared cell; an endpoint that no model measured is there as `insufficient`.
     """
-    declared = [*_primary(comparison, plan), *_secondary(comparison, plan)]
-    by_role: dict[Role, list[_Declared]] = {"primary": [], "secondary": []}
-    for row in declared:
-        by_role[row.role].append(row)
+    by_role: dict[Role, list[_Declared]] = {"primary": [*_primary(comparison, plan)], "secondary": [*_secondary(comparison, plan)]}
     found = []
     for role, rows in by_role.items():
         tests = {row.name: row.test for row in rows if isinstance(row.test, PairedTest)}
@@ -133,8 +125,13 @@ def _declared(
 ) -> _Declared:
     harm = harm_under(metric, _sign(metric.partition("/")[0], comparison))
     margin = margin_of(metric, plan)
-    inside = equivalence(result, margin=margin.margin, harm=harm, alpha=plan.alpha) if margin and isinstance(result, PairedTest) else None
+    inside = equivalence_within(margin.margin if margin else None, result, harm=harm, alpha=plan.alpha)
     return _Declared(quantizer, metric, role, harm, result, inside)
+
+
+def equivalence_within(margin: float | None, test: PairedTest | Insufficient, *, harm: Harm, alpha: float) -> Equivalence | None:
+    """The tests against the margin; None where there is no margin or no test."""
+    return equivalence(test, margin=margin, harm=harm, alpha=alpha) if margin and isinstance(test, PairedTest) else None
 
 
 def _composite(

@@ -7,17 +7,14 @@ those of the whole family as declared.
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from qbias.cells import harm_under
+from qbias.cells import Key, equivalence_within, harm_under
 from qbias.comparison import Comparison
 from qbias.pairwise.sensitivity import MARGINS, SweptCell, metrics_under
 from qbias.records import Insufficient
 from qbias.significance import AnalysisPlan, PairedTest, corrected, paired_t
-from qbias.significance.equivalence import equivalence
 from qbias.significance.multiplicity import Corrected
 from qbias.significance.records import CellEvidence, Sensitivity, Verdict
 from qbias.significance.verdict import verdict
-
-Key = tuple[str, str]
 
 
 def sensitivity_of(comparison: Comparison, cells: Sequence[CellEvidence], plan: AnalysisPlan) -> tuple[Sensitivity, ...]:
@@ -41,33 +38,26 @@ def sensitivity_of(comparison: Comparison, cells: Sequence[CellEvidence], plan: 
 
 def _under(swept: Sequence[SweptCell], known: Mapping[Key, CellEvidence], plan: AnalysisPlan) -> Iterator[Sensitivity]:
     """One choice at one value."""
-    tests = {(row.quantizer, row.metric): _test(row) for row in swept}
+    tests = {
+        (row.quantizer, row.metric): paired_t(row.baseline, row.candidate, name=f"{row.quantizer} {row.metric}") for row in swept
+    }  # fmt: skip
     corrections = _corrected(tests, known)
     for row in swept:
         key = row.quantizer, row.metric
         cell, test = known[key], tests[key]
         # The name is the protocol's: under signed disparities no direction of an extreme hurts.
         sign = row.value if row.choice == "facet_sign" else None
-        found = _verdict(cell, test, cell.margin, corrections.get(key), plan, sign)
+        found = _verdict(cell, test, cell.margin, corrections.get(test.name), plan, sign)
         yield _row(row.choice, row.value, cell, test, found)
 
 
-def _test(row: SweptCell) -> PairedTest | Insufficient:
-    name = f"{row.quantizer} {row.metric}"
-    if len(row.baseline) < 1:
-        return Insufficient(name, "measured for no model", {"models": 0})
-    return paired_t(row.baseline, row.candidate, name=name)
-
-
-def _corrected(tests: Mapping[Key, PairedTest | Insufficient], known: Mapping[Key, CellEvidence]) -> dict[Key, Corrected]:
-    """Corrections within each family, with the new p-values in the places of the old ones."""
-    found: dict[Key, Corrected] = {}
+def _corrected(tests: Mapping[Key, PairedTest | Insufficient], known: Mapping[Key, CellEvidence]) -> dict[str, Corrected]:
+    """Corrections within each family by the tests' names, with the new p-values in the places of the old ones."""
+    found: dict[str, Corrected] = {}
     for role in ("primary", "secondary"):
-        family = {key: tests.get(key, cell.test) for key, cell in known.items() if cell.role == role}
-        p_values = {"\n".join(key): test.p for key, test in family.items() if isinstance(test, PairedTest)}
-        for name, row in corrected(p_values, family=role, size=len(family)).items():
-            quantizer, _, metric = name.partition("\n")
-            found[quantizer, metric] = row
+        family = [tests.get(key, cell.test) for key, cell in known.items() if cell.role == role]
+        p_values = {test.name: test.p for test in family if isinstance(test, PairedTest)}
+        found |= corrected(p_values, family=role, size=len(family))
     return found
 
 
@@ -80,7 +70,7 @@ def _verdict(
     sign: str | None = None,
 ) -> Verdict:
     harm = harm_under(cell.metric, sign) if sign else cell.harm
-    inside = equivalence(test, margin=margin, harm=harm, alpha=plan.alpha) if margin and isinstance(test, PairedTest) else None
+    inside = equivalence_within(margin, test, harm=harm, alpha=plan.alpha)
     return verdict(test, harm=harm, corrected=correction, equivalence=inside, alpha=plan.alpha)
 
 

@@ -44,6 +44,20 @@ def runs_of_kind(kind: str, *, tags: Mapping[str, str] | None = None, finished: 
             return
 
 
+def run_links(server: str) -> dict[str, str]:
+    """Where each finished evaluation, and each arm, stands on the tracking server; nothing for a store that no browser reaches.
+
+    Parameters
+    ----------
+    server : the tracking URI.
+    """
+    if not server.startswith(("http://", "https://")):
+        return {}
+    # Pages of a search: a request for each run would be thousands.
+    runs = (run.info for kind in ("evaluation", "noise") for run in runs_of_kind(kind))
+    return {run.run_id: f"{server.rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.run_id}" for run in runs}
+
+
 def _active_experiments(client: MlflowClient) -> list[str]:
     found: list[str] = []
     token = None

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from qbias.families import name_part
+from qbias.group_tables import class_table
 from qbias.measure import measure
 from qbias.outcomes import outcomes_of
 from qbias.pairwise import JointChanges, PairStatistics
-from qbias.pairwise.classification import class_gap_changes, classification_changes, joint_changes
+from qbias.pairwise.classification import classification_changes, joint_changes
 from qbias.prepared import Prepared
 from qbias.protocol import Protocol
 from qbias.records import Evaluation, Insufficient, Outcomes, Pairing
@@ -71,9 +73,16 @@ def statistics(pairing: Pairing, plan: AnalysisPlan = PLAN) -> PairStatistics:
     return classification_changes(pairing, "facet", plan)
 
 
+def values_of(outcomes: Outcomes) -> dict[str, float]:
+    """What `measure` logs, and each eligible class's gap as it stands in `classes.csv`."""
+    table = class_table(outcomes)
+    gaps = {f"facet/{row.pair}/{name_part(row.class_name)}/gap_at_{row.k}": row.gap for row in table[table["eligible"]].itertuples()}
+    return gaps | {row.name: row.value for row in measure(outcomes)[0]}
+
+
 def test_names_and_values_are_those_that_measure_logs() -> None:
     pairing = noisy()
-    before, after = ({row.name: row.value for row in measure(side.outcomes["facet"])[0]} for side in (pairing.baseline, pairing.candidate))
+    before, after = (values_of(side.outcomes["facet"]) for side in (pairing.baseline, pairing.candidate))
     found = statistics(pairing)
     for row in found.changes:
         assert (row.baseline, row.candidate) == pytest.approx((before[row.metric], after[row.metric]))
@@ -115,8 +124,9 @@ def test_churn_by_hand() -> None:
 
 def test_each_class_has_an_interval_of_its_own_inside_the_band() -> None:
     pairing = noisy()
-    alone = {row.metric: row for row in class_gap_changes(pairing, "facet", PLAN)}
-    for band in statistics(pairing).bands:
+    found = statistics(pairing)
+    alone = {row.metric: row for row in found.changes}
+    for band in found.bands:
         for entry in band.entries:
             row = alone[f"facet/{band.slice_}/{entry.name.replace(' ', '-')}/gap_at_{band.k}"]
             assert row.difference == pytest.approx(entry.difference)

@@ -5,7 +5,7 @@ import pytest
 from mlflow import MlflowClient
 
 from registry.evidence import evaluations
-from registry.runs import finished_comparison, finished_evaluation, runs_of_kind
+from registry.runs import finished_comparison, finished_evaluation, run_links, runs_of_kind
 from tests.conftest import Store
 from tests.evidence_builder import log_comparison, log_evaluation, register
 
@@ -25,6 +25,16 @@ def test_runs_are_found_in_every_experiment_and_by_key(store: Store) -> None:
     key = MlflowClient().get_run(compared).data.tags["qbias.comparison_key"]
     assert finished_comparison(key) == compared
     assert finished_evaluation(key) is None
+
+
+def test_every_evaluation_and_arm_has_a_link_on_a_server_and_none_elsewhere(store: Store) -> None:
+    started = []
+    for kind in ("evaluation", "noise", "comparison"):
+        with mlflow.start_run(tags={"qbias.kind": kind}) as run:
+            started.append(run.info.run_id)
+    links = run_links("https://host:5000/")
+    assert links == {run_id: f"https://host:5000/#/experiments/{store.experiment}/runs/{run_id}" for run_id in started[:2]}
+    assert run_links(store.uri) == {}
 
 
 def test_more_runs_than_a_page_are_all_found(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """Recall gaps as sums over strata: the positives of a pair of groups, sorted by class and group.
 
-Shapes: N positives, E eligible classes, S strata (E x 3: in the first group alone, in the second alone, in both).
+Shapes: B draws, N positives, E eligible classes, S strata (E x 3: in the first group alone, in the second alone, in both).
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from qbias.metrics import members
 from qbias.prepared import Prepared
+from qbias.protocol import Sign
 from qbias.records import Pair
 from qbias.significance.bootstrap import Counts, counts
 
@@ -77,3 +78,22 @@ def gap_cells(before: Prepared, after: Prepared, pair: Pair, k: int) -> GapCells
     size_S = np.bincount(cell_N[cell_N >= 0], minlength=3 * len(eligible))
     names = tuple(before.classes[number] for number in eligible)
     return GapCells(names, found.row_N, cell_N, found.hit_N[k], after.positives.hit_N[k], size_S.reshape(-1, 3))
+
+
+def extremes(gap_BE: Floats, sign: Sign) -> dict[str, Floats]:
+    """The smallest and the largest disparity in each draw, by the part of their names that stands before `_at_<k>`.
+
+    Parameters
+    ----------
+    gap_BE : signed gaps of E eligible classes in B draws. sign : which of both kinds the short names stand for.
+
+    Returns
+    -------
+    (B,) arrays by name, in the order of METRICS.
+    """
+    kinds: tuple[tuple[str, Sign], ...] = (("", sign), ("absolute_", "absolute"), ("signed_", "signed"))
+    found: dict[str, Floats] = {}
+    for kind, of in kinds:
+        value_BE = np.abs(gap_BE) if of == "absolute" else gap_BE
+        found |= {f"min_{kind}disparity": value_BE.min(axis=1), f"max_{kind}disparity": value_BE.max(axis=1)}
+    return found

@@ -14,18 +14,17 @@ from numpy.typing import NDArray
 
 from qbias.families import name_part
 from qbias.metrics import macro_gap, members, values
-from qbias.pairwise import JointChanges, PairStatistics, generator, unlike
-from qbias.pairwise.cells import GapCells, gap_cells
+from qbias.pairwise import CONFIDENCE, JointChanges, PairStatistics, generator, unlike
+from qbias.pairwise.cells import GapCells, extremes, gap_cells
 from qbias.prepared import Prepared
 from qbias.records import Insufficient, Pair, Pairing
 from qbias.significance.bands import band
-from qbias.significance.bootstrap import Resamples, counts, intervals, resampled, studentized
+from qbias.significance.bootstrap import Resamples, Studentized, counts, intervals, resampled, studentized
 from qbias.significance.flips import mcnemar, wilson
 from qbias.significance.joint import change_covariance
 from qbias.significance.records import AnalysisPlan, Band, BandEntry, GroupChurn, ImageChange, McNemar, SwapTest
 from qbias.significance.swaps import swap_p, swapped_hits
 
-CONFIDENCE = 0.95
 IMAGES = "studentized bootstrap over images"
 POSITIVES = "studentized bootstrap over positives within class and group"
 SMOOTHING = 0.25
@@ -56,7 +55,8 @@ class _Sides:
 def classification_changes(pairing: Pairing, benchmark: str, plan: AnalysisPlan) -> PairStatistics:
     """All that one pair's outcomes on a classification benchmark say, under the names that `measure` logs.
 
-    - changes: accuracy@k (images drawn anew) and each pair's macro gap@k (positives drawn anew within class and group);
+    - changes: accuracy@k (images drawn anew), each pair's macro gap@k and each eligible class's gap (positives drawn anew within class and
+      group). A class's gap is no logged metric; it stands as `<benchmark>/<pair>/<class>/gap_at_<k>`, with an interval of its own;
     - mcnemar: accuracy@k; churn: first predictions, of all images and of every group that occurs;
     - bands: gap changes of all eligible classes of each pair at each k;
     - swaps: the minimum and maximum disparities, which no bootstrap covers.
@@ -83,27 +83,11 @@ def classification_changes(pairing: Pairing, benchmark: str, plan: AnalysisPlan)
     for pair, k, cells in _gaps(sides):
         again = resampled(cells.counts, draws=plan.draws, random=sides.generator(plan, benchmark, pair.name, str(k)))
         changes.append(_macro(sides, pair, k, cells, again, plan))
-        bands.append(_band(sides, pair, k, cells, again, plan))
+        classes = studentized(cells.counts, again, cells.weight_ES, smoothing=SMOOTHING)
+        changes += _classes(sides, pair, k, cells, classes, plan)
+        bands.append(_band(sides, pair, k, cells, classes, plan))
         swaps += _swaps(sides, pair, k, cells, plan)
     return PairStatistics(tuple(changes), tuple(row[1] for row in accuracies), tuple(_churn(sides)), tuple(bands), tuple(swaps))
-
-
-def class_gap_changes(pairing: Pairing, benchmark: str, plan: AnalysisPlan) -> tuple[ImageChange, ...]:
-    """The gap change of each eligible class of each pair at each k, with an interval of its own (not simultaneous: see the bands).
-
-    Their names, `<benchmark>/<pair>/<class>/gap_at_<k>`, are of no logged metric.
-    """
-    sides = _sides(pairing, benchmark)
-    rows = []
-    for pair, k, cells in _gaps(sides):
-        again = resampled(cells.counts, draws=plan.draws, random=sides.generator(plan, benchmark, pair.name, str(k)))
-        low_E, high_E = intervals(studentized(cells.counts, again, cells.weight_ES, smoothing=SMOOTHING), confidence=CONFIDENCE)
-        gap_2E = [prepared.gaps[pair.name, k].gap_C[prepared.gaps[pair.name, k].eligible_C] for prepared in (sides.before, sides.after)]
-        for place, name in enumerate(cells.classes):
-            metric = f"{benchmark}/{name_part(pair.name)}/{name_part(name)}/gap_at_{k}"
-            ends, n = (float(low_E[place]), float(high_E[place])), int(cells.size_E3[place].sum())
-            rows.append(_change(sides, metric, (gap_2E[0][place], gap_2E[1][place]), ends, n, POSITIVES, plan))
-    return tuple(rows)
 
 
 def _sides(pairing: Pairing, benchmark: str) -> _Sides:
@@ -154,8 +138,18 @@ def _macro(sides: _Sides, pair: Pair, k: int, cells: GapCells, again: Resamples,
     return _change(sides, metric, values_2, (float(low), float(high)), int(cells.size_E3.sum()), POSITIVES, plan)
 
 
-def _band(sides: _Sides, pair: Pair, k: int, cells: GapCells, again: Resamples, plan: AnalysisPlan) -> Band:
-    found = studentized(cells.counts, again, cells.weight_ES, smoothing=SMOOTHING)
+def _classes(sides: _Sides, pair: Pair, k: int, cells: GapCells, found: Studentized, plan: AnalysisPlan) -> Iterator[ImageChange]:
+    """The gap change of each eligible class, each by itself: many of them are read with the band."""
+    gaps_2 = (side.gaps[pair.name, k] for side in (sides.before, sides.after))
+    before_E, after_E = (gaps.gap_C[gaps.eligible_C] for gaps in gaps_2)
+    low_E, high_E = intervals(found, confidence=CONFIDENCE)
+    for place, name in enumerate(cells.classes):
+        metric = f"{sides.before.benchmark}/{name_part(pair.name)}/{name_part(name)}/gap_at_{k}"
+        ends, n = (float(low_E[place]), float(high_E[place])), int(cells.size_E3[place].sum())
+        yield _change(sides, metric, (before_E[place], after_E[place]), ends, n, POSITIVES, plan)
+
+
+def _band(sides: _Sides, pair: Pair, k: int, cells: GapCells, found: Studentized, plan: AnalysisPlan) -> Band:
     low_E, high_E, critical = band(found, confidence=CONFIDENCE)
     size_E2 = cells.size_E3[:, :2] + cells.size_E3[:, 2:]
     rows = zip(cells.classes, found.change_T.tolist(), low_E.tolist(), high_E.tolist(), *size_E2.T.tolist(), strict=True)
@@ -165,25 +159,14 @@ def _band(sides: _Sides, pair: Pair, k: int, cells: GapCells, again: Resamples, 
     )  # fmt: skip
 
 
-def _extremes(gap_BE: NDArray[np.float64], sign: str) -> dict[str, NDArray[np.float64]]:
-    """The minimum and maximum disparities by the part of their names that stands before `_at_<k>`; the short names follow `sign`."""
-    named = {}
-    for kind, values_BE in (("absolute", np.abs(gap_BE)), ("signed", gap_BE)):
-        for end, value_B in (("min", values_BE.min(axis=1)), ("max", values_BE.max(axis=1))):
-            named[f"{end}_{kind}_disparity"] = value_B
-            if kind == sign:
-                named[f"{end}_disparity"] = value_B
-    return named
-
-
 def _swaps(sides: _Sides, pair: Pair, k: int, cells: GapCells, plan: AnalysisPlan) -> Iterator[SwapTest]:
     name, sign = f"{sides.before.benchmark}/{name_part(pair.name)}", sides.before.facts["sign"]
     random = sides.generator(plan, name, str(k), "swap")
     flips = cells.before_N, cells.after_N, cells.image_N, cells.cell_N
     hits_2BS = swapped_hits(*flips, cells=cells.size_E3.size, draws=plan.draws, random=random)
-    before, after = (_extremes(hits_BS @ cells.weight_ES.T, sign) for hits_BS in hits_2BS)
+    before, after = (extremes(hits_BS @ cells.weight_ES.T, sign) for hits_BS in hits_2BS)
     seen = [side.gaps[pair.name, k] for side in (sides.before, sides.after)]
-    first, second = (_extremes(gaps.gap_C[gaps.eligible_C][None], sign) for gaps in seen)
+    first, second = (extremes(gaps.gap_C[gaps.eligible_C][None], sign) for gaps in seen)
     for statistic in first:
         difference = float(second[statistic][0] - first[statistic][0])
         p = swap_p(difference, after[statistic] - before[statistic])

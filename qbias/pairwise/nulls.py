@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qbias.families import name_part
-from qbias.metrics import max_disparity, members, min_disparity
+from qbias.metrics import members
+from qbias.pairwise.cells import extremes
 from qbias.pairwise.skew import MOST_DRAWS, Rankings
 from qbias.prepared import Prepared
-from qbias.protocol import Sign
 from qbias.records import Evaluation, Outcomes
 from qbias.significance.label_shuffles import shuffled_extreme_skews, shuffled_gaps
 from qbias.significance.records import AnalysisPlan, ExtremeNull
@@ -71,7 +71,6 @@ def _skews(outcomes: Outcomes, rankings: Rankings, draws: int, seed: int) -> Ite
 
 def _disparities(prepared: Prepared, draws: int, seed: int) -> Iterator[Drawn]:
     classes, floor = len(prepared.classes), int(prepared.facts["min_per_group"])
-    variants: tuple[tuple[str, Sign], ...] = (("", prepared.facts["sign"]), ("absolute_", "absolute"), ("signed_", "signed"))
     for pair in prepared.pairs:
         group_N = prepared.column(pair.column)[prepared.positives.row_N]
         first_N, second_N = members(group_N, pair.first), members(group_N, pair.second)
@@ -81,8 +80,6 @@ def _disparities(prepared: Prepared, draws: int, seed: int) -> Iterator[Drawn]:
                 continue
             label_N, hit_N = prepared.positives.label_N, prepared.positives.hit_N[k]
             gap_BC = shuffled_gaps(label_N, hit_N, first_N, second_N, classes=classes, min_per_group=floor, draws=draws, seed=seed)
-            for variant, of in variants:
-                drawn_BC = np.abs(gap_BC) if of == "absolute" else gap_BC
-                name = f"{prepared.benchmark}/{name_part(pair.name)}/{{}}_{variant}disparity_at_{k}"
-                yield name.format("min"), min_disparity(gaps, sign=of), drawn_BC.min(axis=1)
-                yield name.format("max"), max_disparity(gaps, sign=of), drawn_BC.max(axis=1)
+            observed, drawn = (extremes(rows, prepared.facts["sign"]) for rows in (gaps.gap_C[gaps.eligible_C][None], gap_BC))
+            for statistic, drawn_B in drawn.items():
+                yield f"{prepared.benchmark}/{name_part(pair.name)}/{statistic}_at_{k}", float(observed[statistic][0]), drawn_B

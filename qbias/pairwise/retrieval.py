@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qbias.metrics import recall_at_k
-from qbias.pairwise import JointChanges, PairStatistics, generator, unlike
+from qbias.pairwise import CONFIDENCE, JointChanges, PairStatistics, generator, unlike
 from qbias.records import Insufficient, Outcomes, Pairing
 from qbias.significance.bootstrap import cluster_studentized, intervals
 from qbias.significance.joint import change_covariance
 from qbias.significance.records import AnalysisPlan, ImageChange
 
-CONFIDENCE = 0.95
 DIRECTIONS = {"image_retrieval_recall": ("captions", "images"), "text_retrieval_recall": ("images", "captions")}
 """By metric: the frame of its queries, and the frame of what is searched."""
 METHODS = {

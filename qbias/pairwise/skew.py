@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from qbias.families import name_part, slug
-from qbias.pairwise import JointChanges, PairStatistics, unlike
+from qbias.pairwise import CONFIDENCE, JointChanges, PairStatistics, unlike
 from qbias.prepared import Prepared
 from qbias.records import Insufficient, Outcomes, Pairing
 from qbias.significance.joint import change_covariance
@@ -18,7 +18,6 @@ from qbias.significance.rank_swaps import swap_p_values
 from qbias.significance.records import AnalysisPlan, Band, BandEntry, ImageChange, SwapTest
 from qbias.significance.skew_resampling import Codes, Floats, Order, SkewResamples, best_first, image_influence, resampled_skews
 
-CONFIDENCE = 0.95
 MOST_DRAWS = 300
 """Draws for statistics over whole lists, where the plan asks for more: each costs a thousand times a draw of counts. So many are what
 docs/calibration.md was made with."""
