@@ -143,7 +143,7 @@ def planted(root: Path, files: dict[str, str]) -> Path:
         ("qbias/outcomes.py", "import torch"),
         ("qbias/models.py", "import registry.versions"),
         ("qbias/models.py", "from entrypoints import register"),
-        ("registry/audit.py", "import entrypoints.audit"),
+        ("registry/inspection.py", "import entrypoints.inspect"),
         ("registry/gate.py", "from mlflow import MlflowClient"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The audit of a version that exists, measured again on this machine: its stored weights beside its baseline version's."""
+"""A version that exists, measured again on this machine: its stored weights beside its baseline version's."""
 
 import tempfile
 from pathlib import Path
@@ -11,13 +11,13 @@ from qbias.pyfunc import ARTIFACT
 from registry.cards import PREFIX, VersionCard, version_card
 
 FOLDER = "audit"
-"""Where an audit's files lie among a run's artifacts."""
+"""Where the files of an inspection lie among a run's artifacts; `register` writes the same ones."""
 
 
-def audit(card: VersionCard) -> Audit:
+def inspection(card: VersionCard) -> Audit:
     """Measure a version on this machine; log its numbers, tags and files on the active run.
 
-    The weights are those of the registry, checked against the digests written with them. A baseline is audited beside itself.
+    The weights are those of the registry, checked against the digests written with them. A baseline is measured beside itself.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def audit(card: VersionCard) -> Audit:
         mlflow.log_artifacts(str(Path(scratch) / FOLDER), FOLDER)
     mlflow.log_metrics(dict(found.metrics))
     mlflow.set_tags({
-        "qbias.kind": "audit",
+        "qbias.kind": "inspection",
         "qbias.model": card.name,
         "qbias.version": card.version,
         "qbias.quantizer": card.quantizer,

@@ -1,4 +1,4 @@
-"""registry.audit and its verb: a version of the registry, measured again from its stored weights, on one run."""
+"""registry.inspection and its verb: a version of the registry, measured again from its stored weights, on one run."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from entrypoints.audit import parser, work
+from entrypoints.inspect import parser, work
 from entrypoints.verb import recorded
 from qbias.audit import METRICS
 from qbias.model_rows import ModelRow
@@ -28,19 +28,19 @@ def cards(store: Store, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> list[Ver
     return register(row, [QUANTIZERS["torch-int8"]], report=lambda line: None)
 
 
-def audited(uri: str) -> str:
+def inspected(uri: str) -> str:
     options = parser().parse_args(["--model", uri])
     with mlflow.start_run():
-        return recorded("audit", lambda: work(options))
+        return recorded("inspect", lambda: work(options))
 
 
 def test_a_version_is_measured_again_on_one_run(cards: list[VersionCard], capsys: pytest.CaptureFixture[str]) -> None:
     card = cards[1]
-    said = audited(card.uri)
-    assert "toy-small/2 (torch-int8) is audited" in said
+    said = inspected(card.uri)
+    assert "toy-small/2 (torch-int8) is inspected" in said
     assert "largest difference by what shares the batch, images" in capsys.readouterr().out
-    (run,) = runs_of_kind("audit")
-    tags = {"qbias.model": "toy-small", "qbias.version": "2", "qbias.quantizer": "torch-int8", "qbias.verb": "audit"}
+    (run,) = runs_of_kind("inspection")
+    tags = {"qbias.model": "toy-small", "qbias.version": "2", "qbias.quantizer": "torch-int8", "qbias.verb": "inspect"}
     assert run.data.tags.items() >= (tags | {"qbias.baseline_version": "1", "qbias.weights_sha256": card.weights_sha256}).items()
     with artifact(run, "audit") as folder:
         told = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
@@ -49,8 +49,8 @@ def test_a_version_is_measured_again_on_one_run(cards: list[VersionCard], capsys
     assert told["metrics"].keys() | told["insufficient"].keys() == METRICS.keys()
     assert told["metrics"]["audit/drift/image/angle_mean"] > 0.1
     # A baseline is measured beside itself.
-    audited(cards[0].uri)
-    run = next(runs_of_kind("audit"))
+    inspected(cards[0].uri)
+    run = next(runs_of_kind("inspection"))
     assert run.data.tags["qbias.version"] == "1"
     assert run.data.metrics["audit/drift/text/angle_max"] == 0.0
 
@@ -58,5 +58,5 @@ def test_a_version_is_measured_again_on_one_run(cards: list[VersionCard], capsys
 def test_a_version_whose_baseline_is_gone_is_refused(cards: list[VersionCard]) -> None:
     MlflowClient().delete_model_version("toy-small", "1")
     with pytest.raises(ValueError, match=r"models:/toy-small/1' does not exist; versions of toy-small: 2"):
-        audited(cards[1].uri)
-    assert list(runs_of_kind("audit")) == []
+        inspected(cards[1].uri)
+    assert list(runs_of_kind("inspection")) == []
