@@ -17,11 +17,18 @@ MOST = 5000
 LONGEST = 240
 """So many characters of Markdown one entry of a row may take."""
 ALIAS = "champion"
+PRODUCTION = "-prod"
+"""What the production model's name has after the candidate's: candidates stand under `<name>`, promoted copies under `<name>-prod`."""
+ENTITIES = {"@": "&#64;", "$": "&#36;", ":": "&#58;"}
 URL = re.compile(r"https?://[\w./:%?=&#~@+,-]+")
 REVIEW = (
     "**Review required.** These figures record what was made and measured, on fixed probes and on one machine. They do not say how "
     "the model treats anyone: quantization can change accuracy and disparities in ways that no single figure foretells. The verb "
-    f"`promote` moves the alias `{ALIAS}` only with complete evidence and a named person's recorded approval."
+    f"`promote` moves the alias `{ALIAS}`, on the production model, only with complete evidence and a named person's recorded approval."
+)
+PROMOTED = (
+    f"`{ALIAS}` exists once a version was promoted: `promote` copies it to the production model `<name>{PRODUCTION}`, which only promoters "
+    f"change (a set-up for one user may promote under `<name>` itself). `models:/<name>/<version>` names any candidate."
 )
 
 Place = tuple[str, str, tuple[str, ...]]
@@ -58,8 +65,26 @@ def model_description(row: ModelRow) -> str:
         "of it, with weights of its own; the baseline is `fp32`, and the other precisions are compared with it.",
         _origin(row),
         "### Use",
-        usage(f"models:/{row.name}@{ALIAS}"),
-        f"`{ALIAS}` exists once a version was promoted; `models:/<name>/<version>` names any other.",
+        usage(f"models:/{row.name}{PRODUCTION}@{ALIAS}"),
+        PROMOTED,
+        REVIEW,
+    ]
+    return _page(parts)
+
+
+def production_description(name: str) -> str:
+    """The page of a production model: whose promoted versions it holds, and how they are used; `name` is the candidates' model.
+
+    Returns
+    -------
+    Markdown of at most MOST characters.
+    """
+    promoted = escaped(name + PRODUCTION)
+    parts = [
+        f"**{promoted}** holds the promoted versions of **{escaped(name)}**: copies of candidates, with the weights that were reviewed. "
+        " aliases are moved by `mlflow run . -e promote` and `-e rollback`; only promoters need the right to change it.",
+        "### Use",
+        usage(f"models:/{name}{PRODUCTION}@{ALIAS}"),
         REVIEW,
     ]
     return _page(parts)
@@ -106,8 +131,8 @@ def model_card(row: ModelRow, quantizer: Quantizer, coverage: Coverage, metrics:
         audit_table(metrics),
         "All figures, with the reason for each that could not be had, are in `audit.json`; the registration run also has them by layer.",
         "## Use",
-        usage(f"models:/{row.name}@{ALIAS}"),
-        f"`{ALIAS}` exists once a version was promoted; `models:/<name>/<version>` names any other.",
+        usage(f"models:/{row.name}{PRODUCTION}@{ALIAS}"),
+        PROMOTED,
         "## Limits",
         REVIEW,
     ]
@@ -150,6 +175,9 @@ def usage(uri: str) -> str:
 def escaped(text: str, most: int = LONGEST) -> str:
     r"""Text of a user as one line of Markdown that shows it as it is; web addresses become links, what is too long is cut.
 
+    MLflow's pages also make a link of `@name`, a picture of `:name:` and, elsewhere, mathematics of `$`: these go in as entities, because
+    a backslash before them would show.
+
     Examples
     --------
     >>> print(escaped("*a|b*  <i> https://host/x_y"))
@@ -163,7 +191,8 @@ def escaped(text: str, most: int = LONGEST) -> str:
 
 
 def _plain(word: str) -> str:
-    return re.sub(r"([\\`*_{}\[\]()#!|~$])", r"\\\1", html.escape(word, quote=False))
+    plain = re.sub(r"([\\`*_{}\[\]()#!|~])", r"\\\1", html.escape(word, quote=False))
+    return re.sub(r"[@$]|:(?=\S+:)", lambda found: ENTITIES[found[0]], plain)
 
 
 def _origin(row: ModelRow) -> str:

@@ -11,7 +11,17 @@ from qbias.model_rows import ModelRow
 from qbias.models import MODELS
 from qbias.quantizers import QUANTIZERS, Coverage
 from registry import descriptions
-from registry.descriptions import AUDIT, MOST, audit_table, escaped, model_card, model_description, usage, version_description
+from registry.descriptions import (
+    AUDIT,
+    MOST,
+    audit_table,
+    escaped,
+    model_card,
+    model_description,
+    production_description,
+    usage,
+    version_description,
+)
 
 COVERAGE = Coverage(25, 26, 1_000, 2_000, ("text_projection",))
 MEASURED = {name: 0.25 for name in METRICS}
@@ -58,8 +68,18 @@ def test_the_model_page_says_how_versions_are_found() -> None:
     page = model_description(ROW)
     assert page.startswith("**clip-vit-b-32-openai** is a CLIP")
     assert "| source | <https://github.com/openai/CLIP> |" in page
-    assert 'mlflow.pyfunc.load_model("models:/clip-vit-b-32-openai@champion")' in page
-    assert "mlflow models serve -m models:/clip-vit-b-32-openai@champion \\\n    --env-manager local" in page
+    assert 'mlflow.pyfunc.load_model("models:/clip-vit-b-32-openai-prod@champion")' in page
+    assert "mlflow models serve -m models:/clip-vit-b-32-openai-prod@champion \\\n    --env-manager local" in page
+
+
+def test_the_production_page_says_whose_versions_it_holds() -> None:
+    """Copies of the candidates' versions, found by the alias; a name with mark-up stays one."""
+    page = production_description(ROW.name)
+    assert page.startswith("**clip-vit-b-32-openai-prod** holds the promoted versions of **clip-vit-b-32-openai**")
+    assert 'load_model("models:/clip-vit-b-32-openai-prod@champion")' in page
+    assert "<script>" not in production_description("<script>*x*").split("### Use")[0]
+    assert "**Review required.**" in page
+    assert len(page) < MOST
 
 
 def test_the_version_page_names_this_version() -> None:
@@ -109,6 +129,7 @@ def test_words_of_a_user_are_shown_as_they_are() -> None:
     assert escaped("https://host/a_b?c=d*") == r"https://host/a\_b?c=d\*", "not an address that needs no escape"
     assert escaped("see https://host/a_b .") == "see <https://host/a_b> ."
     assert escaped(" a \n\n b\t") == "a b"
+    assert escaped("@octocat costs $5 :smile: at 10:30") == "&#64;octocat costs &#36;5 &#58;smile: at 10:30"
     assert escaped("") == ""
 
 
