@@ -27,14 +27,14 @@ from qbias.report.published import STUDY, Beside, audit_text, beside_published, 
 from qbias.significance import AnalysisPlan, PairedTest
 from qbias.significance.records import Evidence
 from qbias.tables import split_names
-from registry.comparisons import INDEX, comparison_index
+from registry.comparisons import INDEX, REPORT, comparison_index, report_files
 from registry.evidence import evaluations
 from registry.noise import noise_pairs
 from registry.policy import load_policy
 from registry.runs import run_links
 from registry.versions import VersionCard, version_cards
 
-FORMAT = 3
+FORMAT = 4
 """Raised when the report of the same evaluations comes out differently, so that an older one is not reused."""
 
 
@@ -72,7 +72,7 @@ def compare_cards(cards: Sequence[VersionCard]) -> str:
     plan = load_policy().analysis_plan()
     evidence = evidence_of(comparison, plan, noise=noise_arms(arms))
     with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report"
+        report = Path(folder) / REPORT
         title = "Quantized CLIP models beside their baselines"
         write_report(
             comparison,
@@ -84,8 +84,8 @@ def compare_cards(cards: Sequence[VersionCard]) -> str:
             published=study_cells(comparison),
             run_links=run_links(mlflow.get_tracking_uri()),
         )
-        mlflow.log_artifacts(str(report), "report")
-    mlflow.log_dict(comparison_index(comparison.pairings, comparison.refusals), INDEX)
+        mlflow.log_artifacts(str(report), REPORT)
+        mlflow.log_dict(comparison_index(comparison.pairings, comparison.refusals, report_files(Path(folder))), INDEX)
     mlflow.log_metrics({
         "comparison/pairs": len(comparison.pairings),
         "comparison/refused": len(comparison.refusals),

@@ -81,7 +81,8 @@ def work(options: argparse.Namespace) -> str:
     """Check every parameter, then evaluate."""
     one_thread_per_batch()
     card = find_card(options.model)
-    return evaluate(options.model, plan_of(options), card=card)
+    # Of a copy the origin is evaluated: the run speaks for the version that it names.
+    return evaluate(card.uri if card else options.model, plan_of(options), card=card)
 
 
 if __name__ == "__main__":

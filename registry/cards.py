@@ -2,13 +2,17 @@
 
 A version's own number is unknown until MLflow has created it, so a baseline carries the tag `qbias.baseline_version` = "self"; its card
 gives the number. Everything else reads cards, never tags.
+
+A version made by MLflow's `copy_model_version` has another version as its source (`models:/<name>/<version>`). It holds the same files, so
+its card is the one of its origin: what is on record about the origin holds for it, and it never stands beside it as a second candidate.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlflow import MlflowClient
+from mlflow import MlflowClient, MlflowException
 from mlflow.entities.model_registry import ModelVersion
 
 from qbias.tables import pick
@@ -16,6 +20,8 @@ from qbias.tables import pick
 SELF = "self"
 PREFIX = "models:/"
 PAGE = 1000
+COPIED = re.compile(r"models:/([^/@]+)/(\d+)")
+"""The source of a version that is a copy; one that `register` made has a logged model, `models:/m-...`."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,7 @@ class VersionCard:
     name, version, uri : where it is: `models:/<name>/<version>`. model_id : its logged model.
     quantizer : row of QUANTIZERS. baseline_version : the version it is to be paired with (its own number for a baseline).
     weights_sha256 : of the stored weights. content : digest of all that the version was made from.
-    source, size : of the model row.
+    source, size : of the model row. registered_by : who registered it, as the client said; "" where nothing is known.
     """
 
     name: str
@@ -40,15 +46,17 @@ class VersionCard:
     model_id: str
     source: str
     size: str
+    registered_by: str = ""
 
 
 def version_card(uri: str) -> VersionCard:
-    """The card of `models:/name/version` or `models:/name@alias`.
+    """The card of `models:/name/version` or `models:/name@alias`; of a copy, that of its origin.
 
     Raises
     ------
     ValueError
-        If the name, version or alias is unknown (the message lists what exists), or the version was not made by `register`.
+        If the name, version or alias is unknown (the message lists what exists), the version was not made by `register`, or it is a copy
+        of a version that is gone.
     """
     card = find_card(uri)
     if card is None:
@@ -80,11 +88,12 @@ def find_card(uri: str) -> VersionCard | None:
         said = ", ".join(sorted(versions, key=int)) or "none"
         named = ", ".join(f"@{alias} (version {version})" for alias, version in sorted(aliases.items())) or "none"
         raise ValueError(f"{uri!r} does not exist; versions of {name}: {said}; aliases: {named}")
-    return card_of(versions[number]) if _is_ours(versions[number]) else None
+    origin = origin_of(versions[number])
+    return card_of(origin) if _is_ours(origin) else None
 
 
 def version_cards(*, models: Sequence[str] | None = None, quantizers: Sequence[str] | None = None) -> list[VersionCard]:
-    """Cards of all versions of these models in these precisions (None: all); of identical contents only the newest.
+    """Cards of all versions of these models in these precisions (None: all), without copies; of identical contents only the newest.
 
     Ordered by model name, then by version.
 
@@ -93,8 +102,7 @@ def version_cards(*, models: Sequence[str] | None = None, quantizers: Sequence[s
     ValueError
         If a model name is unknown; the message lists those that exist.
     """
-    client = MlflowClient()
-    names = sorted(model.name for model in _paged(lambda token: client.search_registered_models(max_results=PAGE, page_token=token)))
+    names = model_names()
     known = {name: name for name in names}
     chosen = names if models is None else [pick(known, name, what="registered model") for name in models]
     cards = [card for name in chosen for card in cards_of(name)]
@@ -112,10 +120,48 @@ def _split(uri: str) -> tuple[str, str, str]:
 
 
 def cards_of(name: str) -> Iterator[VersionCard]:
-    """Cards of a registered model's versions that are ours, in the order of their numbers."""
-    for version in sorted(_versions(name), key=lambda version: int(version.version)):
-        if _is_ours(version) and version.status == "READY":
+    """Cards of a registered model's versions that are ours and no copies, in the order of their numbers."""
+    for version in versions_of(name):
+        if _is_ours(version) and version.status == "READY" and not copied_from(version):
             yield card_of(version)
+
+
+def versions_of(name: str) -> list[ModelVersion]:
+    """All versions of a registered model, by number; none for a name that is not registered."""
+    return sorted(_versions(name), key=lambda version: int(version.version))
+
+
+def model_names() -> list[str]:
+    """The names of all registered models, sorted."""
+    client = MlflowClient()
+    return sorted(model.name for model in _paged(lambda token: client.search_registered_models(max_results=PAGE, page_token=token)))
+
+
+def copied_from(version: ModelVersion) -> tuple[str, str] | None:
+    """Name and number of the version that this one is a copy of; None for an original."""
+    found = COPIED.fullmatch(str(version.source or ""))
+    return (found[1], found[2]) if found else None
+
+
+def origin_of(version: ModelVersion) -> ModelVersion:
+    """The version that was registered: the end of the line of copies.
+
+    Raises
+    ------
+    ValueError
+        If a version on the way is gone, or the line leads back to itself.
+    """
+    seen = [f"{PREFIX}{version.name}/{version.version}"]
+    while source := copied_from(version):
+        uri = f"{PREFIX}{source[0]}/{source[1]}"
+        if uri in seen:
+            raise ValueError(f"{seen[0]} is a copy of itself ({' <- '.join([*seen, uri])}): the registry was altered")
+        try:
+            version = MlflowClient().get_model_version(*source)
+        except MlflowException as error:
+            raise ValueError(f"{seen[0]} is a copy of {uri}, which cannot be read: {error}") from error
+        seen.append(uri)
+    return version
 
 
 def _versions(name: str) -> list[ModelVersion]:
@@ -154,6 +200,7 @@ def card_of(version: ModelVersion) -> VersionCard:
         model_id=_model_id(version),
         source=tags.get("qbias.source", ""),
         size=tags.get("qbias.size", ""),
+        registered_by=tags.get("qbias.registered_by", ""),
     )
 
 

@@ -19,7 +19,7 @@ from qbias.measure import measure
 from qbias.outcomes import RECORD, write_outcomes
 from qbias.records import Evaluation, Outcomes
 from registry.cards import VersionCard
-from registry.evidence import KEY, Problem, evaluation_of
+from registry.evaluations import KEY, Problem, evaluation_of
 from registry.runs import runs_of_kind
 
 KIND, ARM, BASE = "noise", "qbias.arm", "qbias.base_key"

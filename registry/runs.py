@@ -7,9 +7,10 @@ from tempfile import TemporaryDirectory
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from mlflow import MlflowClient
+from mlflow import MlflowClient, MlflowException
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
+from mlflow.utils.credentials import read_mlflow_creds
 
 PAGE = 1000
 """MLflow's largest page."""
@@ -20,7 +21,7 @@ def runs_of_kind(kind: str, *, tags: Mapping[str, str] | None = None, finished: 
 
     Parameters
     ----------
-    kind : `evaluation`, `noise`, `comparison`, `review` or `promotion`.
+    kind : `evaluation`, `noise`, `comparison`, `review`, `promotion` or `rollback`.
     tags : further tags by name; values must not hold a quote (they are digests, not free text).
     finished : only runs with the status FINISHED.
     """
@@ -109,3 +110,41 @@ def artifact(run: Run, path: str) -> Iterator[Path]:
         return
     with TemporaryDirectory() as passing:
         yield download(run, path, Path(passing))
+
+
+@contextmanager
+def whole_run(run: Run) -> Iterator[Path]:
+    """All artifacts of a run as they are now, to be read within the block: in place for a local store, else a passing copy."""
+    if here := local_artifact(run, "."):
+        yield here
+        return
+    with TemporaryDirectory(prefix="qbias-") as passing:
+        yield Path(download_artifacts(artifact_uri=run.info.artifact_uri, dst_path=passing))
+
+
+def named_run(run_id: str, kind: str) -> Run:
+    """The finished run of this id and kind.
+
+    Raises
+    ------
+    ValueError
+        If there is none, it was deleted, it did not finish, or its tag says that it is of another kind.
+    """
+    try:
+        run = MlflowClient().get_run(run_id)
+    except MlflowException as error:
+        raise ValueError(f"there is no run {run_id!r} ({kind}): {error}") from error
+    said = run.data.tags.get("qbias.kind")
+    if run.info.lifecycle_stage != "active":
+        raise ValueError(f"run {run_id} ({kind}) was deleted: 'mlflow runs restore --run-id {run_id}' brings it back")
+    if (said, run.info.status) != (kind, "FINISHED"):
+        raise ValueError(f"run {run_id} is not a finished {kind}: its tag qbias.kind is {said!r}, its status {run.info.status}")
+    return run
+
+
+def user_of(run: Run) -> str:
+    """Who a run says it is from: the name that is used for the tracking server, else the user that MLflow wrote into the run.
+
+    A client's own claim: MLflow does not check it. Identity comes from permissions and signatures, never from here.
+    """
+    return str(read_mlflow_creds().username or run.data.tags.get("mlflow.user") or run.info.user_id or "")

@@ -27,6 +27,7 @@ from qbias.quantizers.artifact import FORMAT
 from qbias.quantizers.torch_encoder import installed_versions
 from registry.cards import PREFIX, SELF, VersionCard, card_of, cards_of, find_card, version_card, version_cards
 from registry.descriptions import model_card, model_description, version_description
+from registry.runs import user_of
 
 __all__ = ["VersionCard", "find_card", "register", "version_card", "version_cards"]
 AUDIT = "audit"
@@ -93,6 +94,7 @@ def _make(row: ModelRow, folder: Path, quantizer: Quantizer, content: str, basel
             "qbias.content": content,
             "qbias.source": row.source,
             "qbias.size": row.size,
+            "qbias.registered_by": user_of(run),
         }
         model_id = _logged(saved, quantizer, Path(scratch), tags)
         mlflow.log_metrics(metrics, model_id=model_id)

@@ -39,6 +39,13 @@ class Toy:
     runs: dict[str, str]
 
 
+PLACES = (
+    ("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"),
+    ("model_versions", "source"), ("model_versions", "storage_location"),
+)  # fmt: skip
+"""Where MLflow's database says where artifacts lie."""
+
+
 @contextmanager
 def current_store(folder: Path) -> Iterator[Store]:
     """The store in `folder` as MLflow's current one; caches go to `folder` too. Afterwards everything is as before."""
@@ -68,7 +75,7 @@ def copied_store(source: Path, folder: Path) -> Path:
     """A copy of a store's folder, in which artifacts are found at their new place."""
     shutil.copytree(source, folder)
     with closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
-        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+        for table, column in PLACES:
             change = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"  # noqa: S608 - names from the line above
             database.execute(change, (source.as_uri(), folder.as_uri()))
     return folder

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,9 +16,10 @@ from mlflow.entities.model_registry import ModelVersion
 from qbias.digests import bytes_digest, file_digest, mapping_digest
 from qbias.outcomes import write_outcomes
 from qbias.protocol import Protocol
+from qbias.quantizers import weights_sha256
 from qbias.records import Evaluation, Outcomes, Pairing
 from registry.cards import VersionCard, version_card
-from registry.evidence import comparison_index
+from registry.comparisons import INDEX, REPORT, comparison_index, report_files
 
 IDS = [f"img-{row}" for row in range(8)]
 GROUPS = ["masc", "fem"] * 4
@@ -81,22 +83,41 @@ def evaluation_of(card: VersionCard, run_id: str, **changes: Any) -> Evaluation:
     return dataclasses.replace(whole, **changes)
 
 
-def register(model: str, *, quantizers: Sequence[str] = ("fp32", "bnb-nf4")) -> list[VersionCard]:
-    """A registered model with a baseline and candidates that have tags and no files; their cards."""
+def register(model: str, *, quantizers: Sequence[str] = ("fp32", "bnb-nf4"), by: str = "Registrar") -> list[VersionCard]:
+    """A registered model with a baseline and candidates, each with a few bytes as its weights; their cards."""
     client = MlflowClient()
     client.create_registered_model(model)
     versions: list[ModelVersion] = []
     for name in quantizers:
+        folder = _version_files(model, name)
         baseline = str(versions[0].version) if versions else "self"
-        tags = _version_tags(model, name) | {"qbias.baseline_version": baseline}
-        versions.append(client.create_model_version(model, source=f"/nowhere/{model}/{name}", tags=tags))
+        tags = _version_tags(model, name, folder) | {"qbias.baseline_version": baseline, "qbias.registered_by": by}
+        versions.append(client.create_model_version(model, source=folder.as_uri(), tags=tags))
     return [version_card(f"models:/{model}/{version.version}") for version in versions]
 
 
-def _version_tags(model: str, quantizer: str) -> dict[str, str]:
+def _version_files(model: str, quantizer: str) -> Path:
+    """The folder of a version as `register` logs it, in small."""
+    experiment = MlflowClient().get_experiment(os.environ["MLFLOW_EXPERIMENT_ID"])
+    folder = Path(experiment.artifact_location.removeprefix("file://")) / "versions" / model / quantizer
+    saved = folder / "artifacts" / "model"
+    saved.mkdir(parents=True)
+    (folder / "MLmodel").write_text("flavors: {}\n", encoding="utf-8")
+    (saved / "config.json").write_text('{"projection_dim": 64}', encoding="utf-8")
+    (saved / "model.safetensors").write_bytes(f"{model} {quantizer}".encode())
+    return folder
+
+
+def version_file(card: VersionCard, path: str = "artifacts/model/model.safetensors") -> Path:
+    """Where a file of a version lies on disk."""
+    uri = MlflowClient().get_model_version_download_uri(card.name, card.version)
+    return Path(uri.removeprefix("file://")) / path
+
+
+def _version_tags(model: str, quantizer: str, folder: Path) -> dict[str, str]:
     return {
         "qbias.quantizer": quantizer,
-        "qbias.weights_sha256": bytes_digest(f"{model} {quantizer}".encode()),
+        "qbias.weights_sha256": weights_sha256(folder / "artifacts" / "model"),
         "qbias.content": bytes_digest(f"{model} {quantizer} content".encode()),
         "qbias.source": "balanced",
         "qbias.size": "small",
@@ -138,8 +159,13 @@ def log_evaluation(
 def log_comparison(candidate: tuple[VersionCard, str], baseline: tuple[VersionCard, str], *, status: str = "FINISHED") -> str:
     """A comparison run that holds one pair, each side given as card and evaluation run; its id."""
     pairing = Pairing(evaluation_of(*baseline), evaluation_of(*candidate))
-    with mlflow.start_run() as run:
-        mlflow.log_dict(comparison_index([pairing], []), "comparison_index.json")
+    with mlflow.start_run() as run, TemporaryDirectory() as folder:
+        report = Path(folder) / REPORT
+        report.mkdir()
+        (report / "report.html").write_text("<p>compared</p>", encoding="utf-8")
+        (report / "table1.csv").write_text("metric,difference\n", encoding="utf-8")
+        mlflow.log_artifacts(folder)
+        mlflow.log_dict(comparison_index([pairing], [], report_files(Path(folder))), INDEX)
         key = bytes_digest(f"{candidate[1]} {baseline[1]}".encode())
         mlflow.set_tags({"qbias.kind": "comparison", "qbias.comparison_key": key})
     MlflowClient().set_terminated(run.info.run_id, status)

@@ -1,5 +1,8 @@
 """registry.cards: versions are found by name, number and alias, and listed once per content."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from mlflow import MlflowClient
 
@@ -70,3 +73,27 @@ def test_cards_are_listed_once_per_content(known: MlflowClient) -> None:
     assert [card.version for card in version_cards(models=["toy-a"], quantizers=["fp32", "torch-int8"])] == ["1", "4"]
     with pytest.raises(ValueError, match="unknown registered model 'toy-x'"):
         version_cards(models=["toy-x"])
+
+
+def test_a_copy_has_the_card_of_its_origin_and_is_no_candidate(known: MlflowClient) -> None:
+    client = known
+    first = client.copy_model_version("models:/toy-a/2", "toy-a-prod")
+    second = client.copy_model_version("models:/toy-a-prod/1", "toy-b")
+    client.copy_model_version("models:/toy-a/2", "toy-a")
+    client.set_registered_model_alias("toy-a-prod", "champion", "1")
+    origin = version_card("models:/toy-a/2")
+    for uri in (f"models:/toy-a-prod/{first.version}", f"models:/toy-b/{second.version}", "models:/toy-a-prod@champion", "models:/toy-a/5"):
+        assert version_card(uri) == origin
+    assert [(card.name, card.version) for card in version_cards()] == [("toy-a", "1"), ("toy-a", "3"), ("toy-a", "4"), ("toy-b", "1")]
+    assert version_cards(models=["toy-a-prod"]) == []
+    client.delete_model_version("toy-a", "2")
+    with pytest.raises(ValueError, match=r"models:/toy-b/3 is a copy of models:/toy-a/2, which cannot be read"):
+        version_card("models:/toy-b/3")
+
+
+def test_a_line_of_copies_that_leads_to_itself_is_refused(known: MlflowClient, store: Store) -> None:
+    known.copy_model_version("models:/toy-a/2", "toy-a-prod")
+    with closing(sqlite3.connect(store.uri.removeprefix("sqlite:///"))) as database, database:
+        database.execute("UPDATE model_versions SET source = 'models:/toy-a-prod/1' WHERE name = 'toy-a' AND version = 2")
+    with pytest.raises(ValueError, match="is a copy of itself"):
+        version_card("models:/toy-a-prod/1")

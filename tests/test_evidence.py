@@ -1,7 +1,9 @@
 """Evidence is found wherever it lies, read unaltered or not at all, and its digest covers all of it."""
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,14 +11,15 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from qbias.protocol import Protocol
-from registry import evidence
+from registry import evaluations as evaluations_module
 from registry import runs as runs_module
 from registry.cards import VersionCard, version_card
 from registry.evidence import Evidence, evaluations, evidence_of
 from registry.gate import gate
 from registry.policy import load_policy, policy_from
+from registry.weights import files_of, weights_of
 from tests.conftest import Store, Toy
-from tests.evidence_builder import METRICS, all_outcomes, artifact_file, log_comparison, log_evaluation, register
+from tests.evidence_builder import METRICS, all_outcomes, artifact_file, log_comparison, log_evaluation, register, version_file
 
 POLICY = load_policy()
 
@@ -131,7 +134,7 @@ def test_swapped_outcomes_with_a_matching_digest_are_noticed(toy: Toy, monkeypat
     runs = toy.runs
     swap(runs["candidate"])
     names = list(all_outcomes())
-    digest = evidence._digest_of(artifact_file(runs["candidate"], "outcomes"), names)
+    digest = evaluations_module.outcomes_digest(artifact_file(runs["candidate"], "outcomes"), names)
     MlflowClient().set_tag(runs["candidate"], "qbias.outcomes_digest", digest)
     assert "stored as facet are of another benchmark" in evaluations([candidate])[1][0].reason
 
@@ -155,7 +158,7 @@ def other_index(candidate: VersionCard, runs: dict[str, str]) -> None:
 
 def other_outcomes_with_a_matching_tag(candidate: VersionCard, runs: dict[str, str]) -> None:
     rewrite_record(runs["candidate"])
-    digest = evidence._digest_of(artifact_file(runs["candidate"], "outcomes"), list(all_outcomes()))
+    digest = evaluations_module.outcomes_digest(artifact_file(runs["candidate"], "outcomes"), list(all_outcomes()))
     MlflowClient().set_tag(runs["candidate"], "qbias.outcomes_digest", digest)
 
 
@@ -171,10 +174,41 @@ def no_baseline(candidate: VersionCard, runs: dict[str, str]) -> None:
     MlflowClient().delete_model_version("toy", candidate.baseline_version)
 
 
-@pytest.mark.parametrize(
-    "edit",
-    [new_metric, new_evaluation, other_weights, other_index, other_outcomes_with_a_matching_tag, no_comparison, other_machine, no_baseline],
-)
+def other_weight_bytes(candidate: VersionCard, runs: dict[str, str]) -> None:
+    alter(version_file(candidate))
+
+
+def other_code(candidate: VersionCard, runs: dict[str, str]) -> None:
+    version_file(candidate, "MLmodel").write_text("flavors: {x: y}", encoding="utf-8")
+
+
+def other_baseline_bytes(candidate: VersionCard, runs: dict[str, str]) -> None:
+    alter(version_file(version_card("models:/toy/1")))
+
+
+def other_report(candidate: VersionCard, runs: dict[str, str]) -> None:
+    alter(artifact_file(runs["comparison"], "report/report.html"))
+
+
+def more_files(candidate: VersionCard, runs: dict[str, str]) -> None:
+    artifact_file(runs["candidate"], "note.txt").write_text("x", encoding="utf-8")
+
+
+def other_tag(candidate: VersionCard, runs: dict[str, str]) -> None:
+    MlflowClient().set_tag(runs["candidate"], "qbias.protocol_digest", "0" * 64)
+
+
+def other_registrar(candidate: VersionCard, runs: dict[str, str]) -> None:
+    MlflowClient().set_model_version_tag("toy", candidate.version, "qbias.registered_by", "someone else")
+
+
+EDITS = [
+    new_metric, new_evaluation, other_weights, other_index, other_outcomes_with_a_matching_tag, no_comparison, other_machine, no_baseline,
+    other_weight_bytes, other_code, other_baseline_bytes, other_report, more_files, other_tag, other_registrar,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("edit", EDITS)
 def test_any_edit_changes_the_digest(toy: Toy, edit: Callable[[VersionCard, dict[str, str]], None]) -> None:
     candidate = toy.candidate
     runs = toy.runs
@@ -182,6 +216,62 @@ def test_any_edit_changes_the_digest(toy: Toy, edit: Callable[[VersionCard, dict
     assert evidence_of(candidate, POLICY).digest == before
     edit(candidate, runs)
     assert evidence_of(version_card(f"models:/toy/{candidate.version}"), POLICY).digest != before
+
+
+@pytest.mark.parametrize("edit", [edit for edit in EDITS if edit is not new_evaluation])
+def test_named_runs_are_read_as_strictly(toy: Toy, edit: Callable[[VersionCard, dict[str, str]], None]) -> None:
+    before = evidence_of(toy.candidate, POLICY)
+    assert evidence_of(toy.candidate, POLICY, runs=before.runs).digest == before.digest
+    edit(toy.candidate, toy.runs)
+    assert evidence_of(version_card(toy.candidate.uri), POLICY, runs=before.runs).digest != before.digest
+
+
+def test_named_runs_stay_what_was_approved_when_newer_ones_come(toy: Toy) -> None:
+    before = evidence_of(toy.candidate, POLICY)
+    log_comparison((toy.candidate, log_evaluation(toy.candidate)), (toy.baseline, log_evaluation(toy.baseline)))
+    assert evidence_of(toy.candidate, POLICY).runs != before.runs
+    again = evidence_of(toy.candidate, POLICY, runs=before.runs)
+    assert (again.runs, again.digest, again.missing) == (before.runs, before.digest, ())
+
+
+def test_a_named_run_of_another_version_or_kind_is_no_evidence(toy: Toy) -> None:
+    runs = evidence_of(toy.candidate, POLICY).runs
+    for odd, said in (
+        (replace(runs, candidate=runs.baseline), "is the evaluation of another version"),
+        (replace(runs, candidate=runs.comparison), "is not a finished evaluation"),
+        (replace(runs, candidate="0" * 32), "there is no run"),
+        (replace(runs, comparison=runs.candidate), "is not a finished comparison"),
+    ):
+        found = evidence_of(toy.candidate, POLICY, runs=odd)
+        assert any(said in row.reason for row in found.missing), said
+        assert gate(found, POLICY).verdict == "block"
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (other_weight_bytes, "the candidate: the weights of toy version 2 are not those that were registered"),
+        (other_baseline_bytes, "the baseline: the weights of toy version 1 are not those that were registered"),
+        (other_report, "report/report.html altered, missing or added since: compare again"),
+        (other_index, ""),
+    ],
+)
+def test_altered_files_are_missing_evidence(toy: Toy, edit: Callable[[VersionCard, dict[str, str]], None], said: str) -> None:
+    edit(toy.candidate, toy.runs)
+    found = evidence_of(toy.candidate, POLICY)
+    assert [said in row.reason for row in found.missing] == [True] * bool(said)
+
+
+def test_the_weights_are_those_on_disk(toy: Toy) -> None:
+    assert weights_of(toy.candidate) == toy.candidate.weights_sha256
+    files = files_of("toy", "2")
+    version_file(toy.candidate, "registered_model_meta").write_text("left by loading", encoding="utf-8")
+    assert files_of("toy", "2") == files
+    alter(version_file(toy.candidate))
+    assert weights_of(toy.candidate) != toy.candidate.weights_sha256
+    shutil.rmtree(version_file(toy.candidate, "artifacts"))
+    with pytest.raises(ValueError, match="the files of toy version 2 cannot be read"):
+        weights_of(toy.candidate)
 
 
 def test_another_policy_changes_the_digest(toy: Toy) -> None:
@@ -248,7 +338,7 @@ class RemoteStore:
             self.downloads += 1
             return plain(run, path, folder)
 
-        for module in (evidence, runs_module):
+        for module in (evaluations_module, runs_module):
             monkeypatch.setattr(module, "download", counted)
             monkeypatch.setattr(module, "local_artifact", lambda run, path: None)
 
@@ -264,8 +354,6 @@ def test_remote_outcomes_are_kept_and_checked(store: Store, tmp_path: Path, monk
     alter(kept)
     assert len(evaluations([candidate])[0]) == 1
     assert remote.downloads == 2, "a spoilt copy is fetched again"
-    evaluations([candidate], fresh=True)
-    assert remote.downloads == 3
 
 
 def test_a_kept_copy_does_not_hide_an_alteration_from_the_evidence(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
