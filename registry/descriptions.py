@@ -82,7 +82,7 @@ def production_description(name: str) -> str:
     promoted = escaped(name + PRODUCTION)
     parts = [
         f"**{promoted}** holds the promoted versions of **{escaped(name)}**: copies of candidates, with the weights that were reviewed. "
-        " aliases are moved by `mlflow run . -e promote` and `-e rollback`; only promoters need the right to change it.",
+        "Its aliases are moved by `mlflow run . -e promote` and `-e rollback`; only promoters need the right to change it.",
         "### Use",
         usage(f"models:/{name}{PRODUCTION}@{ALIAS}"),
         REVIEW,
