@@ -5,7 +5,7 @@ each version's extremes their null, and each open choice of the protocol its oth
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -73,20 +73,32 @@ def _of_model(pairings: Sequence[Pairing], *, plan: AnalysisPlan) -> _OfModel:
     rankings = Rankings()
     versions = {id(side): side for row in pairings for side in (row.baseline, row.candidate)}
     return _OfModel(
-        pairs=tuple(found for pairing in pairings for found in _of_pair(pairing, plan, rankings)),
+        pairs=tuple(pair_statistics(pairing, name, plan, rankings=rankings) for pairing in pairings for name in pairing.candidate.outcomes),
         nulls=tuple(row for side in versions.values() for row in extreme_nulls(side, plan, rankings=rankings)),
     )
 
 
-def _of_pair(pairing: Pairing, plan: AnalysisPlan, rankings: Rankings) -> Iterator[PairStatistics]:
-    """What one pair's images say, benchmark by benchmark."""
-    for name, outcomes in pairing.candidate.outcomes.items():
-        if outcomes.kind == "skew":
-            yield skew.skew_changes(pairing, name, plan, rankings=rankings)
-        elif outcomes.kind == "retrieval":
-            yield retrieval.retrieval_changes(pairing, name, plan)
-        else:
-            yield classification.classification_changes(pairing, name, plan)
+def pair_statistics(
+    pairing: Pairing, benchmark: str, plan: AnalysisPlan, *, rankings: Rankings | None = None, tests: bool = True
+) -> PairStatistics:
+    """What one pair's images say on one benchmark; the same inputs give the same numbers, whatever else is computed.
+
+    Parameters
+    ----------
+    pairing : baseline and candidate with the same images, checked by qbias/pairing.py. benchmark : one that both were measured on.
+    plan : confidence, seed and draws. rankings : to spare ranking lists again that another pair has.
+    tests : False leaves out the swap tests, which need no interval and take the most time.
+
+    Returns
+    -------
+    PairStatistics. What `measure` gives no number for is not in it.
+    """
+    kind = pairing.candidate.outcomes[benchmark].kind
+    if kind == "skew":
+        return skew.skew_changes(pairing, benchmark, plan, rankings=rankings, tests=tests)
+    if kind == "retrieval":
+        return retrieval.retrieval_changes(pairing, benchmark, plan)
+    return classification.classification_changes(pairing, benchmark, plan, tests=tests)
 
 
 JOINT: dict[Kind, Callable[[Sequence[Pairing], str], JointChanges | Insufficient]] = {

@@ -18,7 +18,7 @@ from qbias.pairwise.classification import classification_changes, joint_changes
 from qbias.prepared import Prepared
 from qbias.protocol import Protocol
 from qbias.records import Evaluation, Insufficient, Outcomes, Pairing
-from qbias.significance.records import AnalysisPlan
+from qbias.significance.records import AnalysisPlan, Band
 from tests.made import classification, unit
 
 PLAN = AnalysisPlan((), (), draws=400)
@@ -73,6 +73,10 @@ def statistics(pairing: Pairing, plan: AnalysisPlan = PLAN) -> PairStatistics:
     return classification_changes(pairing, "facet", plan)
 
 
+def gap_bands(found: PairStatistics) -> list[Band]:
+    return [row for row in found.bands if row.subject == "gap"]
+
+
 def values_of(outcomes: Outcomes) -> dict[str, float]:
     """What `measure` logs, and each eligible class's gap as it stands in `classes.csv`."""
     table = class_table(outcomes)
@@ -101,7 +105,7 @@ def test_names_and_values_are_those_that_measure_logs() -> None:
 def test_the_bands_entries_are_the_gaps_differences() -> None:
     pairing = noisy()
     before, after = (Prepared(side.outcomes["facet"]) for side in (pairing.baseline, pairing.candidate))
-    for band in statistics(pairing).bands:
+    for band in gap_bands(statistics(pairing)):
         gaps = [side.gaps[band.slice_, band.k] for side in (before, after)]
         eligible = gaps[0].eligible_C
         assert [row.difference for row in band.entries] == pytest.approx((gaps[1].gap_C - gaps[0].gap_C)[eligible].tolist())
@@ -126,7 +130,7 @@ def test_each_class_has_an_interval_of_its_own_inside_the_band() -> None:
     pairing = noisy()
     found = statistics(pairing)
     alone = {row.metric: row for row in found.changes}
-    for band in found.bands:
+    for band in gap_bands(found):
         for entry in band.entries:
             row = alone[f"facet/{band.slice_}/{entry.name.replace(' ', '-')}/gap_at_{band.k}"]
             assert row.difference == pytest.approx(entry.difference)
@@ -165,7 +169,7 @@ def planted(seed: int, share: float) -> Pairing:
 def test_a_planted_change_is_found_with_sign_place_and_size() -> None:
     for seed in range(10):
         found = statistics(planted(seed, 0.4))
-        (band,) = found.bands
+        (band,) = gap_bands(found)
         assert [row.name for row in band.outside] == ["class 2"]
         (row,) = band.outside
         # About .8 of 120 images were hits, and .4 of these are lost.
@@ -273,7 +277,7 @@ def test_without_gaps_there_is_accuracy_and_churn_alone(facts: dict[str, Any]) -
     before_N, after_N = base(1)
     found = statistics(paired(simple(before_N, **facts), simple(after_N, **facts)))
     assert [row.metric for row in found.changes] == ["facet/accuracy_at_1"]
-    assert found.bands == found.swaps == ()
+    assert gap_bands(found) == list(found.swaps) == []
     assert found.churn[0].images == len(before_N)
 
 

@@ -170,6 +170,14 @@ def test_a_panel_shows_the_model_with_the_largest_change_and_its_largest_classes
             assert len(shown(band)) <= bands_figure.ENTRIES
 
 
+def test_accuracies_of_groups_come_last_with_a_heading_of_their_own(evidence: Evidence) -> None:
+    keys = list(chosen_bands(evidence))
+    subjects = [subject for _, _, subject, _ in keys]
+    assert subjects == sorted(subjects, key=lambda subject: subject == "accuracy")
+    assert subjects.count("accuracy") == 2
+    assert bands_figure.heading(keys[-1]) == "FACET Gender & Age: change of the accuracy at 1 of each group"
+
+
 def test_bands_of_the_lowest_rank_are_drawn(evidence: Evidence) -> None:
     higher = tuple(replace(band, k=band.k + 4) for band in evidence.bands)
     assert chosen_bands(replace(evidence, bands=(*higher, *evidence.bands))) == chosen_bands(evidence)

@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 from qbias.records import Insufficient, Pairing
 from qbias.significance.records import Band, GroupChurn, ImageChange, McNemar, SwapTest
 
-CONFIDENCE = 0.95
-"""Of every interval and band over images."""
-
 
 @dataclass(frozen=True)
 class PairStatistics:
@@ -63,4 +60,4 @@ def unlike(pairings: Sequence[Pairing], benchmark: str, metric: str) -> Insuffic
     return None
 
 
-__all__ = ["CONFIDENCE", "JointChanges", "PairStatistics", "generator", "unlike"]
+__all__ = ["JointChanges", "PairStatistics", "generator", "unlike"]

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from qbias.families import name_part
 from qbias.metrics import macro_gap, members, values
-from qbias.pairwise import CONFIDENCE, JointChanges, PairStatistics, generator, unlike
+from qbias.pairwise import JointChanges, PairStatistics, generator, unlike
 from qbias.pairwise.cells import GapCells, extremes, gap_cells
+from qbias.pairwise.groups import accuracy_bands
 from qbias.prepared import Prepared
 from qbias.records import Insufficient, Pair, Pairing
 from qbias.significance.bands import band
@@ -52,13 +53,13 @@ class _Sides:
         return generator(plan.seed, *self.version.values(), *names)
 
 
-def classification_changes(pairing: Pairing, benchmark: str, plan: AnalysisPlan) -> PairStatistics:
+def classification_changes(pairing: Pairing, benchmark: str, plan: AnalysisPlan, *, tests: bool = True) -> PairStatistics:
     """All that one pair's outcomes on a classification benchmark say, under the names that `measure` logs.
 
     - changes: accuracy@k (images drawn anew), each pair's macro gap@k and each eligible class's gap (positives drawn anew within class and
       group). A class's gap is no logged metric; it stands as `<benchmark>/<pair>/<class>/gap_at_<k>`, with an interval of its own;
     - mcnemar: accuracy@k; churn: first predictions, of all images and of every group that occurs;
-    - bands: gap changes of all eligible classes of each pair at each k;
+    - bands: gap changes of all eligible classes of each pair at each k; accuracy changes of all groups of each attribute (groups.py);
     - swaps: the minimum and maximum disparities, which no bootstrap covers.
 
     What `measure` gives no number for (k takes all classes, no eligible class, no image) is left out here too. An image with a second
@@ -67,7 +68,7 @@ def classification_changes(pairing: Pairing, benchmark: str, plan: AnalysisPlan)
     Parameters
     ----------
     pairing : baseline and candidate with the same images, checked by qbias/pairing.py. benchmark : a classification benchmark of both.
-    plan : seed and number of draws.
+    plan : confidence, seed and number of draws. tests : False leaves out the swap tests.
 
     Returns
     -------
@@ -86,8 +87,9 @@ def classification_changes(pairing: Pairing, benchmark: str, plan: AnalysisPlan)
         classes = studentized(cells.counts, again, cells.weight_ES, smoothing=SMOOTHING)
         changes += _classes(sides, pair, k, cells, classes, plan)
         bands.append(_band(sides, pair, k, cells, classes, plan))
-        swaps += _swaps(sides, pair, k, cells, plan)
-    return PairStatistics(tuple(changes), tuple(row[1] for row in accuracies), tuple(_churn(sides)), tuple(bands), tuple(swaps))
+        swaps += _swaps(sides, pair, k, cells, plan) if tests else ()
+    bands += accuracy_bands(pairing, sides.before, sides.after, plan)
+    return PairStatistics(tuple(changes), tuple(row[1] for row in accuracies), tuple(_churn(sides, plan)), tuple(bands), tuple(swaps))
 
 
 def _sides(pairing: Pairing, benchmark: str) -> _Sides:
@@ -110,7 +112,7 @@ def _change(
     before, after = map(float, value_2)
     return ImageChange(
         **sides.version, metric=metric, baseline=before, candidate=after, difference=after - before, low=ends[0], high=ends[1],
-        confidence=CONFIDENCE, n=n, method=method, draws=plan.draws, seed=plan.seed,
+        confidence=plan.confidence, n=n, method=method, draws=plan.draws, seed=plan.seed,
     )  # fmt: skip
 
 
@@ -124,7 +126,7 @@ def _accuracy(sides: _Sides, k: int, plan: AnalysisPlan) -> tuple[ImageChange, M
     before_N, after_N = _hits(sides, k)
     found, images = counts(before_N, after_N, np.zeros(len(before_N), dtype=np.int64), strata=1), len(before_N)
     again = resampled(found, draws=plan.draws, random=sides.generator(plan, metric))
-    (low,), (high,) = intervals(studentized(found, again, np.array([[1 / images]]), smoothing=0.5), confidence=CONFIDENCE)
+    (low,), (high,) = intervals(studentized(found, again, np.array([[1 / images]]), smoothing=0.5), confidence=plan.confidence)
     flips = mcnemar(before_N, after_N)
     change = _change(sides, metric, (before_N.mean(), after_N.mean()), (float(low), float(high)), images, IMAGES, plan)
     return change, McNemar(**sides.version, metric=metric, gained=flips.gained, lost=flips.lost, n=flips.n, images=images, p=flips.p)
@@ -132,7 +134,7 @@ def _accuracy(sides: _Sides, k: int, plan: AnalysisPlan) -> tuple[ImageChange, M
 
 def _macro(sides: _Sides, pair: Pair, k: int, cells: GapCells, again: Resamples, plan: AnalysisPlan) -> ImageChange:
     found = studentized(cells.counts, again, cells.weight_ES.mean(axis=0, keepdims=True), smoothing=cells.sharing)
-    (low,), (high,) = intervals(found, confidence=CONFIDENCE)
+    (low,), (high,) = intervals(found, confidence=plan.confidence)
     values_2 = [macro_gap(side.gaps[pair.name, k]) for side in (sides.before, sides.after)]
     metric = f"{sides.before.benchmark}/{name_part(pair.name)}/macro_gap_at_{k}"
     return _change(sides, metric, values_2, (float(low), float(high)), int(cells.size_E3.sum()), POSITIVES, plan)
@@ -142,7 +144,7 @@ def _classes(sides: _Sides, pair: Pair, k: int, cells: GapCells, found: Studenti
     """The gap change of each eligible class, each by itself: many of them are read with the band."""
     gaps_2 = (side.gaps[pair.name, k] for side in (sides.before, sides.after))
     before_E, after_E = (gaps.gap_C[gaps.eligible_C] for gaps in gaps_2)
-    low_E, high_E = intervals(found, confidence=CONFIDENCE)
+    low_E, high_E = intervals(found, confidence=plan.confidence)
     for place, name in enumerate(cells.classes):
         metric = f"{sides.before.benchmark}/{name_part(pair.name)}/{name_part(name)}/gap_at_{k}"
         ends, n = (float(low_E[place]), float(high_E[place])), int(cells.size_E3[place].sum())
@@ -150,12 +152,14 @@ def _classes(sides: _Sides, pair: Pair, k: int, cells: GapCells, found: Studenti
 
 
 def _band(sides: _Sides, pair: Pair, k: int, cells: GapCells, found: Studentized, plan: AnalysisPlan) -> Band:
-    low_E, high_E, critical = band(found, confidence=CONFIDENCE)
+    low_E, high_E, critical = band(found, confidence=plan.confidence)
     size_E2 = cells.size_E3[:, :2] + cells.size_E3[:, 2:]
-    rows = zip(cells.classes, found.change_T.tolist(), low_E.tolist(), high_E.tolist(), *size_E2.T.tolist(), strict=True)
+    gaps_2 = (side.gaps[pair.name, k] for side in (sides.before, sides.after))
+    numbers = (found.change_T, low_E, high_E, *size_E2.T, *(gaps.gap_C[gaps.eligible_C] for gaps in gaps_2))
+    rows = zip(cells.classes, *(column.tolist() for column in numbers), strict=True)
     return Band(
         **sides.version, benchmark=sides.before.benchmark, slice_=pair.name, k=k, subject="gap",
-        entries=tuple(BandEntry(*row) for row in rows), confidence=CONFIDENCE, critical=critical, draws=plan.draws, seed=plan.seed,
+        entries=tuple(BandEntry(*row) for row in rows), confidence=plan.confidence, critical=critical, draws=plan.draws, seed=plan.seed,
     )  # fmt: skip
 
 
@@ -173,7 +177,7 @@ def _swaps(sides: _Sides, pair: Pair, k: int, cells: GapCells, plan: AnalysisPla
         yield SwapTest(**sides.version, metric=f"{name}/{statistic}_at_{k}", difference=difference, p=p, draws=plan.draws, seed=plan.seed)
 
 
-def _churn(sides: _Sides) -> Iterator[GroupChurn]:
+def _churn(sides: _Sides, plan: AnalysisPlan) -> Iterator[GroupChurn]:
     """Changed first predictions of all images, and of each group of each attribute."""
     before_N, after_N = (side.outcomes.frames["images"]["top_1"].to_numpy() for side in (sides.before, sides.after))
     changed_N = before_N != after_N
@@ -183,10 +187,10 @@ def _churn(sides: _Sides) -> Iterator[GroupChurn]:
             insides |= {(attributes[0], group): members(group_N, group) for group in values(group_N)}
     for (attribute, group), inside_N in insides.items():
         changed, images = int(np.count_nonzero(changed_N & inside_N)), int(np.count_nonzero(inside_N))
-        low, high = wilson(changed, images, confidence=CONFIDENCE)
+        low, high = wilson(changed, images, confidence=plan.confidence)
         yield GroupChurn(
             **sides.version, benchmark=sides.before.benchmark, attribute=attribute, group=group, changed=changed, images=images,
-            share=changed / images, low=low, high=high, confidence=CONFIDENCE,
+            share=changed / images, low=low, high=high, confidence=plan.confidence,
         )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qbias.metrics import recall_at_k
-from qbias.pairwise import CONFIDENCE, JointChanges, PairStatistics, generator, unlike
+from qbias.pairwise import JointChanges, PairStatistics, generator, unlike
 from qbias.records import Insufficient, Outcomes, Pairing
 from qbias.significance.bootstrap import cluster_studentized, intervals
 from qbias.significance.joint import change_covariance
@@ -99,10 +99,10 @@ def _change(pairing: Pairing, sides: tuple[Outcomes, Outcomes], name: str, k: in
     model, quantizer = pairing.candidate.model, pairing.candidate.quantizer
     net_I, size_I = _clusters(*sides, queries, k)
     random = generator(plan.seed, model, quantizer, metric)
-    (low,), (high,) = intervals(cluster_studentized(net_I, size_I, draws=plan.draws, random=random), confidence=CONFIDENCE)
+    (low,), (high,) = intervals(cluster_studentized(net_I, size_I, draws=plan.draws, random=random), confidence=plan.confidence)
     before, after = (recall_at_k(side.frames[queries]["rank"].to_numpy(), k=k) for side in sides)
     return ImageChange(
         model=model, quantizer=quantizer, metric=metric, baseline=before, candidate=after, difference=after - before,
-        low=float(low), high=float(high), confidence=CONFIDENCE, n=int(size_I.sum()), method=METHODS[queries],
+        low=float(low), high=float(high), confidence=plan.confidence, n=int(size_I.sum()), method=METHODS[queries],
         draws=plan.draws, seed=plan.seed,
     )  # fmt: skip

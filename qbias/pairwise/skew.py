@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from qbias.families import name_part, slug
-from qbias.pairwise import CONFIDENCE, JointChanges, PairStatistics, unlike
+from qbias.pairwise import JointChanges, PairStatistics, unlike
 from qbias.prepared import Prepared
 from qbias.records import Insufficient, Outcomes, Pairing
 from qbias.significance.joint import change_covariance
@@ -89,7 +89,9 @@ class Rankings:
         return self._found[id(outcomes)][1]
 
 
-def skew_changes(pairing: Pairing, benchmark: str, plan: AnalysisPlan, *, rankings: Rankings | None = None) -> PairStatistics:
+def skew_changes(
+    pairing: Pairing, benchmark: str, plan: AnalysisPlan, *, rankings: Rankings | None = None, tests: bool = True
+) -> PairStatistics:
     """All that one pair's outcomes on a skew benchmark say, under the names that `measure` logs.
 
     - changes: mean skew of every group, images drawn anew within the attribute's groups and prompts as clusters, the same on both sides;
@@ -100,7 +102,8 @@ def skew_changes(pairing: Pairing, benchmark: str, plan: AnalysisPlan, *, rankin
     Parameters
     ----------
     pairing : baseline and candidate with the same images, checked by qbias/pairing.py. benchmark : a skew benchmark of both.
-    plan : seed and number of draws. rankings : to spare ranking lists again that another pair has.
+    plan : confidence, seed and number of draws. rankings : to spare ranking lists again that another pair has.
+    tests : False leaves out the swap tests.
 
     Returns
     -------
@@ -112,8 +115,8 @@ def skew_changes(pairing: Pairing, benchmark: str, plan: AnalysisPlan, *, rankin
     swaps: list[SwapTest] = []
     sides = [rankings.of(side.outcomes[benchmark]) for side in (pairing.baseline, pairing.candidate)]
     for before, after in zip(*sides, strict=True):
-        one = _Pair(pairing, benchmark, before, after, draws, plan.seed)
-        swaps += _swaps(one)
+        one = _Pair(pairing, benchmark, before, after, draws, plan.seed, plan.confidence)
+        swaps += _swaps(one) if tests else ()
         for attribute in before.attributes:
             found = resampled_skews(
                 before.order_PN, after.order_PN, attribute.code_N, attribute.share_G, k=before.k, draws=draws, seed=plan.seed
@@ -133,6 +136,7 @@ class _Pair:
     after: Search
     draws: int
     seed: int
+    confidence: float
 
     @property
     def version(self) -> dict[str, str]:
@@ -145,7 +149,7 @@ class _Pair:
 def _changes(one: _Pair, attribute: Attribute, found: SkewResamples) -> Iterator[ImageChange]:
     listed = one.pairing.candidate.outcomes[one.benchmark].facts["attributes"][attribute.name]
     prompts, images = one.before.order_PN.shape
-    low_G, high_G = found.interval(CONFIDENCE)
+    low_G, high_G = found.interval(one.confidence)
     for place, group in enumerate(attribute.groups):
         if group in listed:
             yield ImageChange(
@@ -156,7 +160,7 @@ def _changes(one: _Pair, attribute: Attribute, found: SkewResamples) -> Iterator
                 difference=float(found.difference_G[place]),
                 low=float(low_G[place]),
                 high=float(high_G[place]),
-                confidence=CONFIDENCE,
+                confidence=one.confidence,
                 n=images * prompts,
                 method=METHOD if prompts > 1 else ONE_PROMPT,
                 draws=one.draws,
@@ -165,13 +169,14 @@ def _changes(one: _Pair, attribute: Attribute, found: SkewResamples) -> Iterator
 
 
 def _band(one: _Pair, attribute: Attribute, found: SkewResamples) -> Band:
-    critical = found.critical(CONFIDENCE)
+    critical = found.critical(one.confidence)
     half_G, size_G = critical * found.error_G, np.bincount(attribute.code_N)
-    rows = zip(attribute.groups, found.difference_G.tolist(), half_G.tolist(), size_G.tolist(), strict=True)
-    entries = tuple(BandEntry(group, change, change - half, change + half, size, 0) for group, change, half, size in rows)
+    low_G, high_G = found.difference_G - half_G, found.difference_G + half_G
+    numbers = (found.difference_G, low_G, high_G, size_G, np.zeros_like(size_G), found.baseline_G, found.candidate_G)
+    entries = tuple(BandEntry(*row) for row in zip(attribute.groups, *(column.tolist() for column in numbers), strict=True))
     return Band(
         **one.version, benchmark=one.benchmark, slice_=attribute.name, k=one.before.k, subject="mean skew",
-        entries=entries, confidence=CONFIDENCE, critical=critical, draws=one.draws, seed=one.seed,
+        entries=entries, confidence=one.confidence, critical=critical, draws=one.draws, seed=one.seed,
     )  # fmt: skip
 
 

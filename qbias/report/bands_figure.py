@@ -1,4 +1,4 @@
-"""Changes of all classes (gaps) or groups (mean skew) at once, with their simultaneous band: a panel per slice and precision."""
+"""Changes of all classes (gaps) or groups (accuracy, mean skew) at once, with their simultaneous band: a panel per slice and precision."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ENTRIES, MOST_SLICES, MOST_COLUMNS = 8, 8, 6
+ENTRIES, MOST_SLICES, MOST_COLUMNS = 8, 10, 6
 """Classes or groups in a panel, slices and precisions in the figure; bands.csv has all."""
 ROW, HEAD, GAP = 0.165, 0.42, 0.62
 """Inches: height of an entry, head of the figure, and between rows of panels."""
 QUIET, LOUD = "#767676", "#D55E00"
 TITLE = "Changes of every class and group at once"
 CAPTION = (
-    "For each slice and precision the model with the largest change of a single class's gap (or group's mean skew), and its classes "
-    "with the largest changes. With {confidence} confidence all intervals of a model hold their true change together; those that exclude 0 "
-    "are drawn with a filled diamond. bands.csv has every class of every model."
+    "For each slice and precision the model with the largest change of a single class's gap (or group's accuracy or mean skew), and its "
+    "classes or groups with the largest changes. With {confidence} confidence all intervals of a model hold their true change together; "
+    "those that exclude 0 are drawn with a filled diamond. bands.csv has every class and group of every model."
 )
 
 Key = tuple[str, str, str, int]
 
 
 def chosen_bands(evidence: Evidence) -> dict[Key, dict[str, Band]]:
-    """Per benchmark, slice, subject and lowest k, and per precision: the band of the model with the largest change."""
+    """Per benchmark, slice, subject and lowest k, and per precision: the band of the model with the largest change; accuracies last."""
     lowest: dict[tuple[str, str, str], int] = {}
     for band in evidence.bands:
         slice_ = (band.benchmark, band.slice_, band.subject)
@@ -39,7 +39,8 @@ def chosen_bands(evidence: Evidence) -> dict[Key, dict[str, Band]]:
             row = found.setdefault((band.benchmark, band.slice_, band.subject, band.k), {})
             if band.quantizer not in row or _largest(band) > _largest(row[band.quantizer]):
                 row[band.quantizer] = band
-    return found
+    # There are most of these: each attribute and each two of them.
+    return dict(sorted(found.items(), key=lambda item: (item[0][2] == "accuracy", "-and-" in item[0][1])))
 
 
 def _largest(band: Band) -> float:
@@ -124,7 +125,7 @@ def _longest(chosen: dict[Key, dict[str, Band]]) -> int:
 def heading(key: Key) -> str:
     """What a row of panels shows."""
     benchmark, slice_, subject, k = key
-    what = f"gap of each class at {k}" if subject == "gap" else f"mean skew at {k} of each group"
+    what = f"gap of each class at {k}" if subject == "gap" else f"{subject} at {k} of each group"
     return f"{benchmark_label(benchmark)} {cut(slice_label(slice_), 40)}: change of the {what}"
 
 

@@ -37,12 +37,16 @@ class Margin:
 
 @dataclass(frozen=True)
 class AnalysisPlan:
-    """What a comparison tests and how. `alpha`: error rate of each family. `seed`, `draws`: of every random method."""
+    """What a comparison tests and how.
+
+    alpha : error rate of each family. confidence : of every interval and band over images. seed, draws : of every random method.
+    """
 
     endpoints: tuple[Endpoint, ...]
     margins: tuple[Margin, ...]
     alpha: float = 0.05
     power: float = 0.80
+    confidence: float = 0.95
     seed: int = 20240611
     draws: int = 2000
 
@@ -235,7 +239,10 @@ class GroupChurn:
 
 @dataclass(frozen=True)
 class BandEntry:
-    """One class (gap changes) or group (mean skew changes) of a band. n_first, n_second : positives of both groups (or images, 0)."""
+    """One class (gap changes) or group (changes of accuracy or mean skew) of a band.
+
+    n_first, n_second : positives of both groups (or images, 0). baseline, candidate : the values that differ; None where not known.
+    """
 
     name: str
     difference: float
@@ -243,13 +250,16 @@ class BandEntry:
     high: float
     n_first: int
     n_second: int
+    baseline: float | None = None
+    candidate: float | None = None
 
 
 @dataclass(frozen=True)
 class Band:
     """Changes of all classes or groups at once: with probability `confidence` every interval holds its true change.
 
-    subject : `gap` (slice_ is a pair, k its rank) or `mean skew` (slice_ is an attribute). critical : the studentized maximum used.
+    subject : `gap` (slice_ is a pair, k its rank), `accuracy` (slice_ is an attribute, or two joined by `-and-`) or `mean skew` (slice_ is
+        an attribute). critical : the studentized maximum used.
     """
 
     model: str
@@ -257,7 +267,7 @@ class Band:
     benchmark: str
     slice_: str
     k: int
-    subject: Literal["gap", "mean skew"]
+    subject: Literal["gap", "accuracy", "mean skew"]
     entries: tuple[BandEntry, ...]
     confidence: float
     critical: float
