@@ -7,17 +7,16 @@ Of a record's facts they show a review's `version`, `decision`, `reviewer`, `rea
 `from_version`, `to_version`, `promoter`, `reason` and `override`.
 """
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from registry.descriptions import MOST, escaped
-from registry.gate import Finding, GateResult
+from registry.findings import SEVERITY, Finding, GateResult, number_text
 
 if TYPE_CHECKING:
-    from registry.ledger import Record
+    from registry.chain import Record
 
 BEGIN, END = "<!-- qbias: begin -->", "<!-- qbias: end -->"
 SECTION = re.compile(rf"{BEGIN}(?:(?!{BEGIN}).)*?{END}\n*", re.DOTALL)
@@ -28,6 +27,8 @@ WORDS = 110
 MARKS = {"pass": "🟩 pass", "review": "🟨 review", "block": "🟥 **BLOCK**"}
 OVERRIDE = "🟥 **OVERRIDE**"
 COPY = "A copy for readers, which anyone who may edit this page can change: `mlflow run . -e audit` checks the records themselves."
+NONE = "none"
+"""What stands in a record's fact that has nothing to say."""
 PLAIN_ID = re.compile(r"[0-9A-Za-z_-]+")
 
 
@@ -55,10 +56,9 @@ def version_section(result: GateResult, reviews: "Sequence[Record]", report_link
     decisions = _table(("when (UTC)", "decision", "who", "gate then", "why"), map(_decision, newest[:3]))
     passed = sum(finding.verdict == "pass" and not finding.metric for finding in result.findings)
     told = [finding for finding in result.findings if finding.metric or finding.verdict != "pass"]
-    order = ("block", "review", "pass")
-    told.sort(key=lambda finding: order.index(finding.verdict) if finding.verdict in order else 0)
+    told.sort(key=lambda finding: -SEVERITY.index(finding.verdict) if finding.verdict in SEVERITY else -len(SEVERITY))
     checks = [f"Checks of completeness that pass: {passed}."] if passed else []
-    rows = _table(("verdict", "rule", "candidate − baseline", "margin", "n", "why"), map(_finding, told))
+    rows = _table(("verdict", "rule", "candidate − baseline", "margin or limit", "n", "why"), map(_finding, told))
     # Findings last: a section that is too long loses those that pass.
     return _section([*lead, *(decisions or ["Not reviewed yet."]), "", *checks, "", *rows], most)
 
@@ -75,7 +75,7 @@ def history_section(records: "Sequence[Record]", *, most: int = ROOM) -> str:
     Markdown between markers that `with_section` finds again.
     """
     newest = sorted(records, key=lambda record: record.sequence, reverse=True)
-    rows = _table(("", "when (UTC)", "what", "who", "why"), map(_event, newest))
+    rows = _table(("#", "when (UTC)", "what", "who", "why"), map(_event, newest))
     return _section(["### History", "", f"Records, newest first: {len(newest)}. {COPY}", "", *(rows or ["Nothing yet."])], most)
 
 
@@ -102,11 +102,11 @@ def shortened(section: str, most: int) -> str:
 
     Examples
     --------
-    >>> print(shortened("<!-- qbias: begin -->\na\nb\nc c c c c c c c c c c c c c c c c c c c c c c\n<!-- qbias: end -->", 70))
+    >>> print(shortened("<!-- qbias: begin -->\na\n" + "b" * 50 + "\n<!-- qbias: end -->", 80))
     <!-- qbias: begin -->
     a
     <BLANKLINE>
-    Lines left out here: 2.
+    Lines left out here: 1.
     <!-- qbias: end -->
     """
     if len(section) <= most:
@@ -183,8 +183,8 @@ def _moved(record: "Record") -> str:
 
 
 def _who(record: "Record") -> str:
-    name = record.facts.get("reviewer") or record.facts.get("promoter") or "not named"
-    return _said(name) + (" (with signature)" if record.signed_by_key else "")
+    name = record.facts.get("reviewer" if record.kind == "review" else "promoter", "")
+    return (_said(name) or "not named") + (" (with signature)" if record.signed_by_key else "")
 
 
 def _when(record: "Record") -> str:
@@ -196,22 +196,16 @@ def _finding(finding: Finding) -> tuple[str, ...]:
     rule = ", ".join(_said(part) for part in (finding.rule, finding.metric, finding.where) if part)
     why = "" if finding.verdict == "pass" else _said(finding.reason)
     n = "" if finding.n is None else f"{finding.n:,}"
-    return MARKS.get(finding.verdict, MARKS["block"]), rule, _change(finding), _number(finding.margin), n, why
+    return MARKS.get(finding.verdict, MARKS["block"]), rule, _change(finding), number_text(finding.margin), n, why
 
 
 def _change(finding: Finding) -> str:
     """The difference with its interval; a rule on the candidate's own value shows that value."""
     if finding.difference is None:
-        return f"candidate {_number(finding.candidate)}" if finding.candidate is not None else ""
-    interval = "" if finding.low is None and finding.high is None else f" [{_number(finding.low)}, {_number(finding.high)}]"
-    return f"{_number(finding.difference)}{interval}"
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4g}".replace("-", "−") if math.isfinite(value) else "not a number"
+        return f"candidate {number_text(finding.candidate)}" if finding.candidate is not None else ""
+    interval = "" if finding.low is None and finding.high is None else f" [{number_text(finding.low)}, {number_text(finding.high)}]"
+    return f"{number_text(finding.difference, sign=True)}{interval}"
 
 
 def _said(text: str) -> str:
-    return escaped(text, WORDS)
+    return "" if text == NONE else escaped(text, WORDS)
