@@ -36,9 +36,9 @@ CORRELATION = 0.8
 """Of two drawn prompts' scores."""
 WIDTH = 16
 SEED = 20240611
-SOUGHT_PROMPTS = 24
+SOUGHT_PROMPTS = 12
 """Prompts on which the amount of noise is sought."""
-STEPS = 14
+STEPS = 12
 
 
 @dataclass(frozen=True)
@@ -94,16 +94,23 @@ def one_list_error(share: float, *, k: int, churn: float) -> float:
 
 
 def drawn_outcomes(
-    benchmark: str, sizes: Mapping[str, Mapping[str, int]], *, images: int, prompts: int, k: int, correlation: float = CORRELATION
+    benchmark: str,
+    sizes: Mapping[str, Mapping[str, int]],
+    *,
+    images: int,
+    prompts: int,
+    k: int,
+    correlation: float = CORRELATION,
+    seed: int = SEED,
 ) -> Outcomes:
     """Outcomes of a drawn skew benchmark, as the statistics read them.
 
     Parameters
     ----------
     benchmark : its name. sizes : by attribute the images of each group, of which the shares count.
-    images, prompts, k : how many of each. correlation : of two prompts' scores, 0 to 1.
+    images, prompts, k : how many of each. correlation : of two prompts' scores, 0 to 1. seed : of the drawing.
     """
-    random = np.random.default_rng(SEED)
+    random = np.random.default_rng(seed)
     own_NW, common_N = random.standard_normal((images, WIDTH)), random.standard_normal((images, 1))
     text_WP = random.standard_normal((WIDTH, prompts))
     text_WP /= np.linalg.norm(text_WP, axis=0)
@@ -126,11 +133,11 @@ def _with_scores(frame: pd.DataFrame, score_NP: Scores) -> pd.DataFrame:
     return pd.concat([rest, pd.DataFrame(score_NP, columns=columns)], axis=1)
 
 
-def noisy_pair(outcomes: Outcomes, *, churn: float) -> tuple[Outcomes, Outcomes]:
+def noisy_pair(outcomes: Outcomes, *, churn: float, seed: int = SEED) -> tuple[Outcomes, Outcomes]:
     """Two versions of the same outcomes, each with its own noise, whose top k differ by `churn` on average."""
     score_NP, k = Prepared(outcomes).score_NP, int(outcomes.facts["k"])
     amount = _amount(score_NP[:, :SOUGHT_PROMPTS], k, churn)
-    random = np.random.default_rng(SEED)
+    random = np.random.default_rng(seed)
     first, second = (
         replace(outcomes, frames={**outcomes.frames, "images": _with_scores(outcomes.frames["images"], _noisy(score_NP, amount, random))})
         for _ in range(2)

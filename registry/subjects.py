@@ -23,19 +23,26 @@ from qbias.benchmarks.facet import pairs as facet_pairs
 from qbias.benchmarks.facet_groups import AGE, GENDER, PUBLISHED_FLAGS
 from qbias.benchmarks.fairface import AGE_BINS, AGES, GENDERS, RACES
 from qbias.families import name_part
+from qbias.measure import measure
 from qbias.pairwise.cells import GapCells, gap_cells
 from qbias.pairwise.classification import SMOOTHING
 from qbias.pairwise.retrieval import DIRECTIONS
 from qbias.prepared import Prepared
 from qbias.protocol import Protocol
 from qbias.records import Evaluation, Outcomes
-from registry.drawn_searches import drawn_outcomes, skew_noises
+from registry.drawn_searches import drawn_outcomes, one_list_error, skew_noises
 from registry.planning import Noise, flip_noise
 from registry.policy import Planning, RequiredBenchmark
 from registry.rules import Each
 
 KS = {"classification": (1, 5), "retrieval": (1, 5, 10)}
 """Ranks of the table's benchmarks."""
+BANDS: dict[str, tuple[str, Each]] = {
+    "macro_gap": ("gap", "class"),
+    "worst_group_accuracy": ("accuracy", "group"),
+    "max_skew": ("mean_skew", "group"),
+}
+"""By a logged statistic, the band that exists exactly where it does."""
 EMPTY = np.zeros(0, dtype=np.int64)
 FACET_GROUPS = {
     name: {group: PUBLISHED_FLAGS[flag] / FULL_PERSONS for group, flag in flags.items() if group}
@@ -56,6 +63,7 @@ class Subject:
     ----------
     name : as the gate names it: a metric, or of a band `<benchmark>/<pair or attribute>/<statistic>_at_<k>`. each : what a band is over.
     noise : when nothing changed. size : of the smallest part, in `unit`.
+    most_error : of a search, the largest standard error if every prompt gave the same list; None for all else.
     """
 
     name: str
@@ -63,6 +71,7 @@ class Subject:
     noise: Noise
     size: int
     unit: str
+    most_error: float | None = None
 
     @property
     def parts(self) -> int:
@@ -83,7 +92,7 @@ def planned_subjects(planning: Planning, benchmarks: Sequence[RequiredBenchmark]
         if not images or kind is None:
             continue
         if kind == "retrieval":
-            yield from _recalls(required.name, KS[kind], images, planning.churn)
+            yield from _recalls(required.name, {name: KS[kind] for name in DIRECTIONS}, images, planning.churn)
         elif kind == "classification":
             yield from _accuracies(required.name, KS[kind], images, planning.churn)
             if required.name == "facet":
@@ -104,9 +113,23 @@ def stored_subjects(evaluation: Evaluation, churn: float, *, skew: bool = True) 
         if outcomes.kind == "skew":
             yield from _skews(outcomes, churn) if skew else ()
         elif outcomes.kind == "retrieval":
-            yield from _recalls(name, outcomes.facts["ks"], len(outcomes.frames["images"]), churn)
+            ks, found = outcomes.facts["ks"], {metric: len(outcomes.frames[items]) for metric, (_, items) in DIRECTIONS.items()}
+            below = {metric: [k for k in ks if k < items] for metric, items in found.items()}
+            yield from _recalls(name, below, len(outcomes.frames["images"]), churn)
         else:
             yield from _stored_classification(Prepared(outcomes), churn)
+
+
+def unmeasured(evaluation: Evaluation) -> Iterator[tuple[str, Each | None, str]]:
+    """What the evaluation has no number for: name and `each` as in Subject, and why. A rule about it blocks, whatever changed."""
+    for outcomes in evaluation.outcomes.values():
+        for row in measure(outcomes)[1]:
+            yield row.name, None, row.reason
+            head, _, last = row.name.rpartition("/")
+            statistic, _, k = last.partition("_at_")
+            if statistic in BANDS:
+                band, each = BANDS[statistic]
+                yield f"{head}/{band}_at_{k}", each, row.reason
 
 
 def _number(required: RequiredBenchmark, field: str) -> int:
@@ -157,11 +180,10 @@ def _accuracies(benchmark: str, ks: Sequence[int], images: int, churn: float) ->
         yield Subject(f"{benchmark}/accuracy_at_{k}", None, noise, images, "images")
 
 
-def _recalls(benchmark: str, ks: Sequence[int], images: int, churn: float) -> Iterator[Subject]:
-    noise = _shares([images], churn)
-    for name in DIRECTIONS:
-        for k in ks:
-            yield Subject(f"{benchmark}/{name}_at_{k}", None, noise, images, "images with their captions")
+def _recalls(benchmark: str, ks: Mapping[str, Sequence[int]], images: int, churn: float) -> Iterator[Subject]:
+    for name, ranks in ks.items():
+        for k in ranks if images else ():
+            yield Subject(f"{benchmark}/{name}_at_{k}", None, _shares([images], churn), images, "images with their captions")
 
 
 def _shares(sizes: Sequence[int], churn: float) -> Noise:
@@ -196,8 +218,10 @@ def _groups(benchmark: str, attributes: Sequence[str], k: int, sizes: Mapping[st
 
 def _skews(outcomes: Outcomes, churn: float) -> Iterator[Subject]:
     """Each group's mean skew, and the band over an attribute's groups."""
+    unit = "images in each list"
     for found in skew_noises(outcomes, churn=churn):
-        where = f"{outcomes.benchmark}/{found.attribute}"
+        where, k, images = f"{outcomes.benchmark}/{found.attribute}", found.k, sum(found.size_G)
+        most_G = [one_list_error(size / images, k=k, churn=churn) for size in found.size_G]
         for place, group in enumerate(found.groups):
-            yield Subject(f"{where}/{group}/mean_skew_at_{found.k}", None, found.noise.of(place), found.k, "images in each list")
-        yield Subject(f"{where}/mean_skew_at_{found.k}", "group", found.noise, found.k, "images in each list")
+            yield Subject(f"{where}/{group}/mean_skew_at_{k}", None, found.noise.of(place), k, unit, most_G[place])
+        yield Subject(f"{where}/mean_skew_at_{k}", "group", found.noise, k, unit, max(most_G))
