@@ -4,7 +4,7 @@ MLflow's pages have no colours of their own (its sanitizer drops styles), so wha
 for readers: whoever may edit the version may edit it, and no check ever reads it. Every word that a person wrote is escaped and cut.
 
 Of a record's facts they show a review's `version`, `decision`, `reviewer`, `reason`, `gate` and `override`, and a move's `alias`,
-`from_version`, `to_version`, `promoter`, `reason` and `override`.
+`from_version`, `to_version`, `version` (the candidate's), `production`, `promoter`, `reason` and `override`.
 """
 
 import re
@@ -177,7 +177,8 @@ def _moved(record: "Record") -> str:
     before = _said(facts.get("from_version", "")) or "none"
     after = _said(facts.get("to_version", "") or facts.get("version", "")) or "?"
     kind = {"promotion": "promotion", "rollback": "🟧 rollback"}.get(record.kind, "unknown record")
-    what = f"{kind} of {_said(facts.get('alias', '?'))}: version {before} → {after}"
+    origin = f" (candidate version {_said(facts.get('version', '?'))})" if facts.get("production", record.model) != record.model else ""
+    what = f"{kind} of {_said(facts.get('alias', '?'))}: version {before} → {after}{origin}"
     what = f"{OVERRIDE}, {what}" if overridden(facts) else what
     return f"🟥 **ALTERED RECORD**, {what}" if record.faults else what
 

@@ -113,6 +113,9 @@ def test_the_history_is_newest_first_with_its_runs() -> None:
         "approved: version 2",
     ]
     assert [row[3] for row in table] == ["P. Two (with signature)", "P. Two", "P. Two", "R. One"]
+    assert "1 → 2 (candidate version 7) |" in history_section(
+        [replace(signed, facts={**events[3].facts, "production": "toy-prod", "version": "7"})]
+    )
     assert "**rejected**: version 2" in history_section([record(1, decision="reject")])
     assert "unknown decision" in history_section([record(1, decision="")])
     assert "Nothing yet." in history_section([])
