@@ -200,8 +200,8 @@ def _together(policy: Policy, found: Prospects) -> Iterator[str]:
         return
     likely, least, most = found.together()
     yield (
-        f"All rules together: pass with {_percent(likely)} if independent of each other; at least {_percent(least)} and at most "
-        f"{_percent(most)} whatever their dependence (metrics of the same images are not independent)."
+        f"All rules together: pass with {_percent(likely)} if independent of each other, which metrics of the same images are not; between "
+        f"{_percent(least)} and {_percent(most)} whatever their dependence."
     )
     held = [rule.name for rule in policy.rules if not rule.weighs]
     if held:
