@@ -4,17 +4,12 @@ Each further try is another chance to pass by luck, so the number stands beside 
 deleted run is not counted.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-
-from mlflow.entities import Run
 
 from registry.cards import VersionCard
 from registry.policy import Policy
 from registry.runs import runs_of_kind
-
-JUDGED = ("review", "gate")
-"""Kinds of runs in which someone saw the gate's verdict; each names model, weights and policy in parameters that begin with its kind."""
 
 
 @dataclass(frozen=True)
@@ -45,30 +40,36 @@ def attempts_of(card: VersionCard, policy: Policy) -> Attempts:
     card : the candidate's version. policy : its digest tells which verdicts count.
     """
     evaluated: dict[str, str] = {}
+    weights_of: dict[str, str] = {}
     elsewhere = {""}
     for run in runs_of_kind("evaluation"):
         tags = run.data.tags
         weights, version, baseline = (tags.get(f"qbias.{name}", "") for name in ("weights_sha256", "version", "baseline_version"))
-        if tags.get("qbias.model") == card.name and version != baseline:
-            if baseline == card.baseline_version:
-                evaluated[weights] = tags.get("qbias.quantizer", "")
-            else:
-                elsewhere.add(weights)
-    judged = set(_judged_weights(card.name, policy.digest())) - (elsewhere - evaluated.keys())
+        if tags.get("qbias.model") != card.name or version == baseline:
+            continue
+        weights_of[version] = weights
+        if baseline == card.baseline_version:
+            evaluated[weights] = tags.get("qbias.quantizer", "")
+        else:
+            elsewhere.add(weights)
+    judged = set(_judged(card.name, policy.digest(), weights_of)) - (elsewhere - evaluated.keys())
     alike = sum(quantizer == card.quantizer for quantizer in evaluated.values())
     return Attempts(card.name, card.baseline_version, card.quantizer, len(evaluated), alike, len(judged))
 
 
-def _judged_weights(model: str, policy_digest: str) -> Iterator[str]:
-    """Weights of a model on which the gate's verdict under a policy was recorded."""
-    for kind in JUDGED:
-        for run in runs_of_kind(kind, finished=False):
-            if _said(run, kind, ("model", "policy_digest")) == [model, policy_digest]:
-                yield run.data.params.get(f"{kind}.weights_sha256", "")
+def _judged(model: str, policy_digest: str, weights_of: Mapping[str, str]) -> Iterator[str]:
+    """Weights of a model whose verdict under a policy someone decided on (kind `review`) or was shown (kind `gate`).
 
-
-def _said(run: Run, kind: str, facts: Iterable[str]) -> list[str]:
-    return [run.data.params.get(f"{kind}.{fact}", "") for fact in facts]
+    A decision names the weights in its parameters. A run that only shows the verdict names the version, in tags.
+    """
+    for run in runs_of_kind("review", finished=False):
+        params = run.data.params
+        if (params.get("review.model"), params.get("review.policy_digest")) == (model, policy_digest):
+            yield params.get("review.weights_sha256", "")
+    for run in runs_of_kind("gate", finished=False):
+        tags = run.data.tags
+        if (tags.get("qbias.model"), tags.get("qbias.policy_digest")) == (model, policy_digest):
+            yield weights_of.get(tags.get("qbias.version", ""), "")
 
 
 def luck(policy: Policy) -> float | None:

@@ -9,8 +9,9 @@ from mlflow import MlflowClient
 from registry.attempts import Attempts, attempts_of, attempts_text, luck
 from registry.cards import VersionCard
 from registry.policy import Policy, load_policy
+from registry.review import review, show_gate
 from registry.rules import Rule
-from tests.conftest import Store
+from tests.conftest import Store, Toy
 from tests.evidence_builder import log_evaluation, register
 
 POLICY = load_policy()
@@ -24,14 +25,19 @@ def with_levels(*levels: float) -> Policy:
     return POLICY.model_copy(update={"rules": rules})
 
 
-def judged(card: VersionCard, kind: str = "review", policy: Policy = POLICY, status: str = "FINISHED") -> str:
-    """A run in which the gate's verdict on a candidate was recorded."""
-    with mlflow.start_run() as run:
-        facts = {"model": card.name, "weights_sha256": card.weights_sha256, "policy_digest": policy.digest()}
-        mlflow.log_params({f"{kind}.{name}": value for name, value in facts.items()})
-        mlflow.set_tags({"qbias.kind": kind, "qbias.model": card.name})
-    MlflowClient().set_terminated(run.info.run_id, status)
-    return str(run.info.run_id)
+def judged(card: VersionCard, policy: Policy = POLICY) -> None:
+    """A decision on a candidate, as far as it is counted."""
+    facts = {"model": card.name, "weights_sha256": card.weights_sha256, "policy_digest": policy.digest()}
+    with mlflow.start_run():
+        mlflow.log_params({f"review.{name}": value for name, value in facts.items()})
+        mlflow.set_tag("qbias.kind", "review")
+
+
+def shown(card: VersionCard, policy: Policy = POLICY) -> None:
+    """The gate's verdict shown to someone who decided nothing."""
+    tags = {"model": card.name, "version": card.version, "policy_digest": policy.digest(), "kind": "gate"}
+    with mlflow.start_run():
+        mlflow.set_tags({f"qbias.{name}": value for name, value in tags.items()})
 
 
 def test_candidates_are_counted_by_weights_and_baselines_are_not(store: Store) -> None:
@@ -63,11 +69,26 @@ def test_other_models_and_other_baselines_do_not_count(store: Store) -> None:
 
 def test_verdicts_count_under_this_policy_whether_decided_on_or_only_seen(store: Store) -> None:
     _, first, second, third = register("toy", quantizers=("fp32", "bnb-nf4", "bnb-int8", "bnb-fp4"))
+    for card in (first, second, third):
+        log_evaluation(card)
     judged(first)
-    judged(first, kind="gate")
-    judged(second, kind="gate", status="FAILED")
+    shown(first)
+    shown(second)
     judged(third, policy=with_levels(0.95))
+    shown(third, policy=with_levels(0.95))
     assert attempts_of(first, POLICY).judged == 2
+    assert attempts_of(first, with_levels(0.95)).judged == 1
+
+
+def test_what_the_verb_writes_is_counted(toy: Toy) -> None:
+    # Through the verb's own functions, so that a renamed tag or parameter shows here.
+    with mlflow.start_run():
+        show_gate(toy.candidate, POLICY)
+    assert attempts_of(toy.candidate, POLICY).judged == 1
+    other = with_levels(0.9)
+    with mlflow.start_run():
+        review(toy.candidate, decision="reject", reviewer="R. One", reason="a test", policy=other)
+    assert (attempts_of(toy.candidate, other).evaluated, attempts_of(toy.candidate, other).judged) == (1, 1)
 
 
 def test_a_version_that_is_gone_still_counts(store: Store) -> None:
