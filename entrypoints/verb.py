@@ -7,17 +7,23 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
 import mlflow
+from mlflow import MlflowException
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
 
 from qbias.environment import stale_metadata
 
 PROJECT = Path(__file__).resolve().parent.parent
 ERROR_TAG = "qbias.error"
 ERROR_TAG_LIMIT = 8000
+RETRIES = MLFLOW_HTTP_REQUEST_MAX_RETRIES.name
+FEW_RETRIES = 2
+"""MLflow's client tries seven times more, which takes four minutes; after a failure this often, which takes seconds."""
 INTERRUPTED = "interrupted; what had finished is kept, and the same command goes on from there"
 
 
@@ -40,18 +46,35 @@ def run_verb(verb: str, parser: argparse.ArgumentParser, work: Callable[[argpars
     signal.signal(signal.SIGTERM, _interrupt)
     if stale := stale_metadata(PROJECT):
         print(f"warning: {stale}", file=sys.stderr)
+    first: list[BaseException] = []
     try:
-        with mlflow.start_run():
-            # `mlflow run` has made the run already, under a random name.
-            mlflow.set_tag("mlflow.runName", verb)
-            print(recorded(verb, step))
-    except KeyboardInterrupt:
-        print(f"{verb}: {INTERRUPTED}", file=sys.stderr)
-        return 1
-    except Exception as error:
-        print(f"{verb}: error: {message_of(error)}", file=sys.stderr)
+        with _patience_kept(), mlflow.start_run():
+            try:
+                # `mlflow run` has made the run already, under a random name.
+                mlflow.set_tag("mlflow.runName", verb)
+                print(recorded(verb, step))
+            except (Exception, KeyboardInterrupt) as error:
+                first.append(error)
+                raise
+    except (Exception, KeyboardInterrupt) as last:
+        # A server that is gone fails the writing down of that as well.
+        error = first[0] if first else last
+        said = INTERRUPTED if isinstance(error, KeyboardInterrupt) else f"error: {message_of(error)}"
+        print(f"{verb}: {said}", file=sys.stderr)
         return 1
     return 0
+
+
+@contextmanager
+def _patience_kept() -> Iterator[None]:
+    """How often MLflow's client tries, restored at the end: `recorded` lowers it for the rest of a verb that failed."""
+    before = os.environ.get(RETRIES)
+    try:
+        yield
+    finally:
+        os.environ.pop(RETRIES, None)
+        if before is not None:
+            os.environ[RETRIES] = before
 
 
 def _step(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], str]) -> Callable[[], str]:
@@ -78,8 +101,12 @@ def recorded(verb: str, work: Callable[[], str]) -> str:
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, signal.SIG_IGN)
         message = INTERRUPTED if isinstance(error, KeyboardInterrupt) else message_of(error)
-        mlflow.set_tag(ERROR_TAG, message[:ERROR_TAG_LIMIT])
-        mlflow.log_text(traceback.format_exc(), "error/traceback.txt")
+        # Where the server is what failed, nobody wants to wait as long again for each line about it.
+        os.environ[RETRIES] = str(min(FEW_RETRIES, MLFLOW_HTTP_REQUEST_MAX_RETRIES.get()))
+        trace = traceback.format_exc()
+        with suppress(MlflowException, OSError):
+            mlflow.set_tag(ERROR_TAG, message[:ERROR_TAG_LIMIT])
+            mlflow.log_text(trace, "error/traceback.txt")
         raise
 
 

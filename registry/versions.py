@@ -14,6 +14,7 @@ from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
@@ -25,7 +26,7 @@ from qbias.pyfunc import ARTIFACT, code_files, example, signature
 from qbias.quantizers import QUANTIZERS, Coverage, Quantizer, weights_sha256
 from qbias.quantizers.artifact import FORMAT
 from qbias.quantizers.torch_encoder import installed_versions
-from registry.cards import PREFIX, SELF, VersionCard, card_of, cards_of, find_card, version_card, version_cards
+from registry.cards import PREFIX, SELF, VersionCard, card_of, cards_of, copied_from, find_card, version_card, version_cards, versions_of
 from registry.descriptions import model_card, model_description, version_description
 from registry.runs import user_of
 
@@ -151,10 +152,30 @@ def _created(row: ModelRow, run_id: str, model_id: str, tags: Mapping[str, str],
     """Create the version with tags and description in one call; then the logged model's link back to it, which only the UI reads."""
     client = MlflowClient()
     _describe(client, row)
-    version = client.create_model_version(row.name, f"{PREFIX}{model_id}", run_id, tags=dict(tags), description=page, model_id=model_id)
-    link = json.dumps([{"name": row.name, "version": version.version}])
-    client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: link})
+    made = client.create_model_version(row.name, f"{PREFIX}{model_id}", run_id, tags=dict(tags), description=page, model_id=model_id)
+    version = _only(client, made, tags)
+    if version.source == made.source:
+        link = json.dumps([{"name": row.name, "version": version.version}])
+        client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: link})
     return card_of(version)
+
+
+def _only(client: MlflowClient, made: ModelVersion, tags: Mapping[str, str]) -> ModelVersion:
+    """`made`, or the version of the same content that was there before it: then `made` is taken away again.
+
+    MLflow's client repeats a request whose answer was lost, and so creates a version twice; two registrations at once do it as well.
+    MLflow counts versions one by one, so of two that look at the same time the later one sees the earlier.
+    """
+    same = {name: tags[name] for name in ("qbias.content", "qbias.baseline_version")}.items()
+    for other in versions_of(made.name):
+        if int(other.version) < int(made.version) and other.status == "READY" and same <= other.tags.items() and not copied_from(other):
+            try:
+                client.delete_model_version(made.name, made.version)
+            except MlflowException as error:
+                # Who may not delete leaves both: of equal contents only the newest is looked at. One that is gone was deleted already.
+                return other if error.error_code == "RESOURCE_DOES_NOT_EXIST" else made
+            return other
+    return made
 
 
 def _describe(client: MlflowClient, row: ModelRow) -> None:

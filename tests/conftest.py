@@ -15,6 +15,7 @@ import pytest
 
 if TYPE_CHECKING:
     from registry.cards import VersionCard
+    from tests.server import Team
 
 
 @dataclass(frozen=True)
@@ -128,3 +129,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.tiny import tiny_clip
 
     return tiny_clip(tmp_path_factory.mktemp("clip") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Team"]:
+    """A team's server with PostgreSQL, accounts and permissions, once for all tests that need one."""
+    from tests.server import team_server
+
+    with team_server(tmp_path_factory.mktemp("server")) as team:
+        yield team

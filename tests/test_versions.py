@@ -18,7 +18,8 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from mlflow import MlflowClient
+from mlflow import MlflowClient, MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
 from qbias.audit import Audit, audit_of
 from qbias.digests import file_digest
@@ -158,6 +159,38 @@ def test_registering_twice_adds_nothing(client: MlflowClient, baseline: Path, mo
     more = register(model_row(baseline), [*rows, QUANTIZERS["bnb-nf4"]], report=LINES.append)
     assert more[:2] == first
     assert (more[2].version, more[2].baseline_version) == ("3", "1")
+
+
+def test_a_version_that_was_made_twice_is_kept_once(client: MlflowClient, baseline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a lost answer, when MLflow's client repeats its request."""
+    create = MlflowClient.create_model_version
+
+    def repeated(*words: Any, **options: Any) -> Any:
+        create(*words, **options)
+        return create(*words, **options)
+
+    monkeypatch.setattr(MlflowClient, "create_model_version", repeated)
+    cards = register(model_row(baseline), [QUANTIZERS["torch-int8"]], report=LINES.append)
+    assert [(card.version, card.baseline_version) for card in cards] == [("1", "1"), ("3", "1")]
+    assert sorted(str(version.version) for version in client.search_model_versions()) == ["1", "3"]
+
+
+def test_who_may_not_delete_keeps_both(client: MlflowClient, baseline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing fails, and of equal contents only the newest is looked at."""
+    create = MlflowClient.create_model_version
+
+    def refused(*words: Any, **options: Any) -> None:
+        raise MlflowException("Permission denied", error_code=PERMISSION_DENIED)
+
+    def repeated(*words: Any, **options: Any) -> Any:
+        create(*words, **options)
+        return create(*words, **options)
+
+    monkeypatch.setattr(MlflowClient, "create_model_version", repeated)
+    monkeypatch.setattr(MlflowClient, "delete_model_version", refused)
+    (card,) = register(model_row(baseline), [], report=LINES.append)
+    assert (card.version, card.baseline_version) == ("2", "2")
+    assert [card.version for card in version_cards()] == ["2"]
 
 
 def test_contents_differ_by_what_they_are_made_from() -> None:
