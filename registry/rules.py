@@ -28,7 +28,8 @@ KINDS: tuple[RuleKind, ...] = (*WEIGHING, "floor", "ceiling")
 LEVEL = 0.95
 LEVELS = (0.8, 0.99)
 """From least to most: some intervals rest on 300 resamples, which cannot tell 99 % from more."""
-LONGEST = 200
+CHECKS = ("on_record", "same_policy", "same_weights", "pairing", "metrics", "comparison", "person")
+"""Names of the gate's findings that are not about a policy's rules, beside `benchmark:<name>`."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +88,14 @@ class Rule(Entry):
 
     @model_validator(mode="after")
     def _sound(self) -> "Rule":
+        if self.name in CHECKS or self.name.startswith("benchmark:"):
+            raise ValueError(f"{self.name!r} is the name of one of the gate's own checks: give the rule another")
         self._check_numbers()
         forms = self.forms()
         if not forms:
             raise ValueError(unknown_metric(self.metric, self.each))
         if self.weighs:
             self._check_intervals(forms)
-        elif self.each is not None:
-            raise ValueError(f"a {self.kind} holds one logged value to a limit: leave out each, or use equivalence or non-inferiority")
         return self
 
     @property
@@ -116,6 +117,8 @@ class Rule(Entry):
             raise ValueError(f"{self.kind} needs a {wanted}: write {wanted}: and a number")
         if getattr(self, other) is not None:
             raise ValueError(f"{self.kind} has a {wanted}, not a {other}: take {other} out")
+        if not self.weighs and self.each is not None:
+            raise ValueError(f"a {self.kind} holds one logged value to a limit: leave out each, or use equivalence or non-inferiority")
         if not self.weighs and self.level is not None:
             raise ValueError(f"a {self.kind} looks at the value itself, so it has no level: take level out")
 
@@ -173,7 +176,7 @@ def unknown_metric(metric: str, each: Each | None) -> str:
     hint = f" Did you mean {near!r}?" if near else ""
     for other in sorted(others, key=str):
         hint = f" It is right with each: {other}." if other else " It is right without each."
-    return f"unknown metric {metric[:LONGEST]!r}{f' for each {each}' if each else ''}.{hint} Names look like {', '.join(forms)}"
+    return f"unknown metric {metric!r}{f' for each {each}' if each else ''}.{hint} Names look like {', '.join(forms)}"
 
 
 def _repaired(metric: str, forms: list[str]) -> Iterator[str]:
