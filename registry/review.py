@@ -1,77 +1,119 @@
-"""A named person's decision on a candidate's evidence, written as the active MLflow run.
+"""A named person's decision on a candidate's evidence, sealed into the active run as the next record of the model's chain.
 
-What the decision rests on stands in the run's parameters, which MLflow does not let anyone change: model, version,
-weights, decision, reviewer, reason, the gate's verdict, and the digests of evidence and policy. Names and reasons are
-free text, and stay text: they go into parameters only, never into a description that a page would render.
+What the decision rests on stands in the run's parameters, which MLflow does not let anyone change, and in `record.json`, which the next
+record holds by its digest: version, weights, decision, who and why, the gate's verdict and findings, evidence and policy as they were.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import mlflow
-from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from qbias.tables import pick
+from registry import anchor as anchors
+from registry.approval import overrides, reviews_of
 from registry.cards import VersionCard
+from registry.chain import Record, records_of
+from registry.display import show_model, show_version
 from registry.evidence import Evidence, evidence_of
 from registry.gate import GateResult, gate
+from registry.identity import identity_of, registrar_fault
+from registry.ledger import PARAM_LENGTH, seal
 from registry.policy import Policy
-from registry.runs import runs_of_kind
+from registry.production import pin_for, ruling_policy, trusted_experiments
+from registry.record_facts import check_anchor, evidence_facts, evidence_files, unfinished
+from registry.slot import slot
 
 DECISIONS = {"approve": "approve", "reject": "reject"}
-PARAM_LENGTH = 6000
-"""MLflow cuts a longer parameter short without an error, so it is refused here."""
+WAIT_S = 60.0
+"""How long a review waits for another command that writes to the same chain: two reviewers at once are no conflict."""
 
 
 @dataclass(frozen=True)
-class ReviewRecord:
-    """One decision. `started_ms`: when its run began, in milliseconds since 1970; `finished`: whether that run completed."""
+class Decision:
+    """A review as it was recorded. notes : what could not be shown on MLflow's pages for lack of rights."""
 
-    run_id: str
-    model: str
-    version: str
-    decision: str
-    reviewer: str
-    reason: str
-    evidence_digest: str
-    policy_digest: str
-    started_ms: int
-    finished: bool
+    record: Record
+    result: GateResult
+    notes: tuple[str, ...]
 
 
-def review(card: VersionCard, *, decision: str, reviewer: str, reason: str, policy: Policy) -> str:
+def review(
+    card: VersionCard,
+    *,
+    decision: str,
+    reviewer: str,
+    reason: str,
+    policy: Policy | None = None,
+    override: bool = False,
+    signing_key: Path | None = None,
+    anchor: Path | None = None,
+) -> Decision:
     """Record a decision on a candidate in the active run, with the evidence and the gate's findings as they are now.
 
-    A `review` verdict can be approved; a `block` can only be rejected. Nothing is recorded when an error is raised.
+    What the gate passes or leaves to a person can be approved with a reason. A `block` can only be rejected, or approved with `override`,
+    which is recorded as such and counts together with the override of a second person.
 
     Parameters
     ----------
-    card : the candidate's version.
-    decision : `approve` or `reject`.
+    card : the candidate's version. decision : `approve` or `reject`.
     reviewer, reason : who decides and why; free text of at most 6,000 characters.
-    policy : what the evidence is held to.
-
-    Returns
-    -------
-    The id of the run that is the record. It counts as an approval once that run has finished.
+    policy : what the evidence is held to; None: the one that rules. override : approve although the gate blocks.
+    signing_key : an SSH key's file to sign with. anchor : a file that gets the chain's new head.
 
     Raises
     ------
     ValueError
-        If the decision is unknown, reviewer or reason is empty or too long, the version is a baseline, no run is
-        active, or a candidate that the gate blocks is to be approved.
+        If the decision is unknown, reviewer or reason is empty or too long, the version is a baseline, no run is active, the policy does
+        not rule, the reviewer may not decide, or a candidate that the gate blocks is approved without `override`. Nothing is recorded.
+    Busy
+        If another command keeps writing to this model's records.
     """
     pick(DECISIONS, decision, what="decision")
     for what, text in (("reviewer", reviewer), ("reason", reason)):
         check_text(what, text)
     refuse_baseline(card)
     run = active_run("review")
-    evidence = evidence_of(card, policy)
-    result = gate(evidence, policy)
-    if decision == "approve" and result.verdict == "block":
-        raise ValueError(_blocked(card, evidence, result))
-    _write(card, evidence, result, decision=decision, reviewer=reviewer, reason=reason)
-    return str(run.info.run_id)
+    rules = ruling_policy(card.name, policy)
+    who = identity_of(rules, "review", name=reviewer, run=run, signing_key=signing_key)
+    if fault := registrar_fault(rules, card, who.name):
+        raise ValueError(fault)
+    evidence = evidence_of(card, rules)
+    result = gate(evidence, rules)
+    _check_override(card, evidence, result, approve=decision == "approve", override=override)
+    trusted = trusted_experiments(rules, pin_for(card.name))
+    with slot(card.name, run.info.run_id, trusted=trusted, wait_s=WAIT_S) as place:
+        before = records_of(card.name, trusted=trusted)
+        check_anchor(card.name, before, anchor)
+        facts = {
+            "model": card.name,
+            "version": card.version,
+            "decision": decision,
+            "reviewer": who.name,
+            "reason": reason,
+            "override": str(override).lower(),
+            **evidence_facts(evidence, result, rules, who),
+            "unfinished": unfinished(before),
+        }
+        record = seal(place, "review", facts, evidence_files(evidence, result, rules), signing_key=signing_key)
+    if anchor:
+        anchors.append(anchor, card.name, record.sequence, record.digest)
+    return Decision(record, result, tuple(_shown(card, result, [*before, record], evidence.comparison_run)))
+
+
+def show_gate(card: VersionCard, policy: Policy | None = None) -> GateResult:
+    """The gate's findings on a candidate as they are now, logged on the active run as kind `gate`: nobody's decision, and no record."""
+    refuse_baseline(card)
+    active_run("review")
+    rules = ruling_policy(card.name, policy)
+    evidence = evidence_of(card, rules)
+    result = gate(evidence, rules)
+    for path, content in evidence_files(evidence, result, rules).items():
+        mlflow.log_text(content.decode(), path)
+    tags = {"model": card.name, "version": card.version, "gate": result.verdict, "policy_digest": rules.digest(), "kind": "gate"}
+    mlflow.set_tags({f"qbias.{name}": value for name, value in tags.items()})
+    return result
 
 
 def refuse_baseline(card: VersionCard) -> None:
@@ -121,6 +163,16 @@ def active_run(verb: str) -> Run:
     return run
 
 
+def _check_override(card: VersionCard, evidence: Evidence, result: GateResult, *, approve: bool, override: bool) -> None:
+    if override and not (approve and result.verdict == "block"):
+        raise ValueError(
+            f"override=true is for approving what the gate blocks; the gate's verdict on {card.name} version {card.version} is "
+            f"{result.verdict!r}, and this {'approves' if approve else 'rejects'} it: leave override out"
+        )
+    if approve and result.verdict == "block" and not override:
+        raise ValueError(_blocked(card, evidence, result))
+
+
 def _blocked(card: VersionCard, evidence: Evidence, result: GateResult) -> str:
     """Why a candidate cannot be approved, and the commands that would help."""
     rows = [f"- {reason}" for reason in result.reasons("block")]
@@ -129,53 +181,15 @@ def _blocked(card: VersionCard, evidence: Evidence, result: GateResult) -> str:
     return "\n".join([f"{card.name} version {card.version} cannot be approved, the gate blocks it:", *rows, *steps])
 
 
-def _write(card: VersionCard, evidence: Evidence, result: GateResult, *, decision: str, reviewer: str, reason: str) -> None:
-    """Findings first and the kind last, so that a run that stops half way is not taken for a review."""
-    mlflow.log_dict({"verdict": result.verdict, "findings": result.as_list(), "evidence_digest": evidence.digest}, "findings.json")
-    mlflow.log_params(
-        {
-            "review.model": card.name,
-            "review.version": card.version,
-            "review.weights_sha256": card.weights_sha256,
-            "review.decision": decision,
-            "review.reviewer": reviewer,
-            "review.reason": reason,
-            "review.gate": result.verdict,
-            "review.evidence_digest": evidence.digest,
-            "review.policy_digest": evidence.policy_digest,
-        }
-    )
-    mlflow.set_tags(
-        {
-            "qbias.model": card.name,
-            "qbias.version": card.version,
-            "qbias.decision": decision,
-            "qbias.gate": result.verdict,
-            "qbias.kind": "review",
-        }
-    )
-    client = MlflowClient()
-    client.set_model_version_tag(card.name, card.version, "qbias.gate", result.verdict)
-    client.set_model_version_tag(card.name, card.version, "qbias.review", decision)
+def shown_tags(record: Record) -> dict[str, str]:
+    """What the tags of a version say about the newest record on it: the gate's verdict, the decision, and the comparison's run."""
+    decision = record.facts.get("decision", "approve")
+    said = f"{decision} (OVERRIDE)" if overrides(record) else decision
+    return {"gate": record.facts.get("gate", ""), "review": said, "report_run": record.facts.get("comparison_run", "")}
 
 
-def reviews_of(card: VersionCard) -> list[ReviewRecord]:
-    """Every recorded decision on a version, newest first, whether or not its run finished."""
-    records = (_record(run) for run in runs_of_kind("review", finished=False))
-    return [record for record in records if (record.model, record.version) == (card.name, card.version)]
-
-
-def _record(run: Run) -> ReviewRecord:
-    params = run.data.params
-    return ReviewRecord(
-        run_id=run.info.run_id,
-        model=params.get("review.model", ""),
-        version=params.get("review.version", ""),
-        decision=params.get("review.decision", ""),
-        reviewer=params.get("review.reviewer", ""),
-        reason=params.get("review.reason", ""),
-        evidence_digest=params.get("review.evidence_digest", ""),
-        policy_digest=params.get("review.policy_digest", ""),
-        started_ms=run.info.start_time,
-        finished=run.info.status == "FINISHED",
-    )
+def _shown(card: VersionCard, result: GateResult, records: list[Record], comparison: str) -> list[str]:
+    """Tags and pages of the version and of the registered model; a note for each that this user may not edit."""
+    tags, reviews = shown_tags(records[-1]), reviews_of(card, records)
+    notes = show_version(card.name, card.version, tags, result=result, reviews=reviews, comparison=comparison)
+    return [*notes, *show_model(card.name, records)]

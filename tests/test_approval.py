@@ -2,13 +2,15 @@
 
 import time
 
-from registry.approval import DAY_MS, _person, approval
+from registry.approval import DAY_MS, approval
+from registry.chain import records_of
 from registry.evidence import evidence_of
-from registry.policy import load_policy
+from registry.identity import person
 from tests.conftest import Toy
-from tests.test_promote import approve, changed_policy, refusal
+from tests.evidence_builder import plain_policy
+from tests.test_promote import approve, refusal
 
-POLICY = load_policy()
+POLICY = plain_policy()
 
 
 def test_the_age_of_an_approval(toy: Toy) -> None:
@@ -16,14 +18,14 @@ def test_the_age_of_an_approval(toy: Toy) -> None:
     found = evidence_of(toy.candidate, POLICY)
     for days, said in ((89.9, ""), (90.1, "is older than 90 days"), (-0.001, ""), (-1, "is dated in the future")):
         now_ms = int(time.time() * 1000 + days * DAY_MS)
-        approved, lacking = approval(toy.candidate, found, POLICY, now_ms=now_ms)
-        assert (approved is None) == bool(said)
-        assert len(lacking) == bool(said)
-        assert all(said in row.reason for row in lacking)
+        given = approval(toy.candidate, found, POLICY, records_of("toy"), verdict="review", now_ms=now_ms)
+        assert given.given == (not said)
+        assert len(given.records) == (not said)
+        assert [said in row.reason for row in given.missing] == [True] * bool(said)
 
 
 def test_approvals_before_a_rejection_do_not_count(toy: Toy) -> None:
-    two = changed_policy(approvals=2)
+    two = plain_policy(approvals=2)
     candidate = toy.candidate
     approve(candidate, reviewer="Ada", policy=two)
     approve(candidate, decision="reject", reviewer="Lin", policy=two)
@@ -32,4 +34,4 @@ def test_approvals_before_a_rejection_do_not_count(toy: Toy) -> None:
 
 
 def test_one_person_has_one_spelling() -> None:
-    assert _person(" Ｇrace  HOPPER ") == _person("grace hopper")
+    assert person(" Ｇrace  HOPPER ") == person("grace hopper")

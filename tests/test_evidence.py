@@ -16,12 +16,21 @@ from registry import runs as runs_module
 from registry.cards import VersionCard, version_card
 from registry.evidence import Evidence, evaluations, evidence_of
 from registry.gate import gate
-from registry.policy import load_policy, policy_from
+from registry.policy import policy_from
 from registry.weights import files_of, weights_of
 from tests.conftest import Store, Toy
-from tests.evidence_builder import METRICS, all_outcomes, artifact_file, log_comparison, log_evaluation, register, version_file
+from tests.evidence_builder import (
+    METRICS,
+    all_outcomes,
+    artifact_file,
+    log_comparison,
+    log_evaluation,
+    plain_policy,
+    register,
+    version_file,
+)
 
-POLICY = load_policy()
+POLICY = plain_policy()
 
 
 def test_complete_evidence(toy: Toy) -> None:
