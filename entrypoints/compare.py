@@ -12,7 +12,7 @@ from pathlib import Path
 
 import mlflow
 
-from entrypoints.options import NONE, add_quantizers, verb_parser
+from entrypoints.options import NONE, add_policy, add_quantizers, policy_of, verb_parser
 from entrypoints.verb import run_verb
 from qbias.arms import noise_arms
 from qbias.comparison import Comparison, compare
@@ -30,7 +30,7 @@ from qbias.tables import split_names
 from registry.comparisons import INDEX, REPORT, comparison_index, report_files
 from registry.evidence import evaluations
 from registry.noise import noise_pairs
-from registry.policy import load_policy
+from registry.policy import Policy, load_policy
 from registry.runs import run_links
 from registry.versions import VersionCard, version_cards
 
@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     parser = verb_parser("compare", __doc__ or "")
     parser.add_argument("--models", default="all", help="comma-separated registered model names, or all")
     add_quantizers(parser)
+    add_policy(parser, "default", "whose endpoints and margins the comparison tests")
     says = "a CSV of published p-values and intervals to check against themselves, and nothing else is done (no store is needed); or none"
     parser.add_argument("--audit-table", default="none", help=says)
     return parser
@@ -57,8 +58,8 @@ def chosen_cards(models: str, quantizers: str) -> list[VersionCard]:
     return cards
 
 
-def compare_cards(cards: Sequence[VersionCard]) -> str:
-    """Compare the newest evaluations of `cards` within the active run; log tables, figure, report and key numbers."""
+def compare_cards(cards: Sequence[VersionCard], policy: Policy) -> str:
+    """Compare the newest evaluations of `cards` as the policy plans it, within the active run; log tables, report and key numbers."""
     found, problems = evaluations(cards)
     if not found:
         raise ValueError(f"none of the {len(cards)} versions has a finished evaluation: run the verb 'evaluate' first")
@@ -69,7 +70,7 @@ def compare_cards(cards: Sequence[VersionCard]) -> str:
         raise ValueError("no quantized version has an evaluation that can be paired with its baseline's: " + refused(comparison) + unusable)
     arms, spoilt = noise_pairs(cards, found)
     problems += spoilt
-    plan = load_policy().analysis_plan()
+    plan = policy.analysis_plan()
     evidence = evidence_of(comparison, plan, noise=noise_arms(arms))
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / REPORT
@@ -136,7 +137,8 @@ def refused(comparison: Comparison) -> str:
 
 def work(options: argparse.Namespace) -> str:
     """Compare what the parameters name."""
-    return compare_cards(chosen_cards(options.models, options.quantizers))
+    policy = policy_of(options) or load_policy()
+    return compare_cards(chosen_cards(options.models, options.quantizers), policy)
 
 
 def main() -> int:

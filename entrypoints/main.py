@@ -10,14 +10,14 @@ from functools import partial
 
 from entrypoints.compare import compare_cards, comparison_key
 from entrypoints.evaluate import card_key, evaluate, evaluate_again
-from entrypoints.options import add_models, add_plan, add_quantizers, plan_of, verb_parser
+from entrypoints.options import add_models, add_plan, add_policy, add_quantizers, plan_of, policy_of, verb_parser
 from entrypoints.verb import nested, run_verb, say
 from qbias.arms import arms_of
 from qbias.environment import one_thread_per_batch, quantizers_named
 from qbias.models import models_named
 from qbias.plan import Plan
 from registry.evidence import finished_comparison, finished_evaluation
-from registry.policy import load_policy
+from registry.policy import Policy, load_policy
 from registry.runs import finished_arm
 from registry.versions import VersionCard, register
 
@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
         help="measure versions again under changes that should not matter, as the noise floor of every change: yes takes one model of "
         "each size, all takes every model, no makes none",
     )
+    add_policy(parser, "default", "whose endpoints and margins the comparison tests")
     add_plan(parser)
     return parser
 
@@ -45,6 +46,7 @@ def work(options: argparse.Namespace) -> str:
     one_thread_per_batch()
     rows = models_named(options.models)
     quantizers = quantizers_named(options.quantizers)
+    policy = policy_of(options) or load_policy()
     plan = plan_of(options)
     # Bad data is told now, not after an hour of quantizing.
     plan.datasets()
@@ -53,7 +55,7 @@ def work(options: argparse.Namespace) -> str:
         say(f"register [{number}/{len(rows)}] {row.name}")
         cards += register(row, quantizers, report=say)
     run_ids = [evaluated(card, f"[{number}/{len(cards)}]", plan) for number, card in enumerate(cards, start=1)]
-    return compared(cards, [*run_ids, *measured_again(cards, plan, noise=options.noise)])
+    return compared(cards, [*run_ids, *measured_again(cards, plan, noise=options.noise)], policy)
 
 
 def evaluated(card: VersionCard, place: str, plan: Plan) -> str:
@@ -80,11 +82,11 @@ def measured_again(cards: Sequence[VersionCard], plan: Plan, *, noise: str) -> l
     return run_ids
 
 
-def compared(cards: Sequence[VersionCard], run_ids: Sequence[str]) -> str:
+def compared(cards: Sequence[VersionCard], run_ids: Sequence[str], policy: Policy) -> str:
     """The comparison of these evaluations: an earlier one, or a new nested run."""
-    if found := finished_comparison(comparison_key(run_ids, load_policy().analysis_plan())):
+    if found := finished_comparison(comparison_key(run_ids, policy.analysis_plan())):
         return f"compare: nothing changed, run {found} stands; open report/report.html among its artifacts"
-    run_id = nested("compare", "compare", "", lambda: compare_cards(cards))
+    run_id = nested("compare", "compare", "", lambda: compare_cards(cards, policy))
     return f"study finished; comparison run {run_id}; see it with 'make ui' or 'mlflow ui'"
 
 

@@ -11,6 +11,8 @@ from qbias.pixels import OnBadImage
 from qbias.plan import Plan
 from qbias.protocol import FIELDS, SAYS, Protocol
 from qbias.store import cache_root
+from registry.policies import policy_named
+from registry.policy import Policy
 
 NONE = ("", "none", "None")
 GENERATED = "generated"
@@ -49,6 +51,41 @@ def add_quantizers(parser: argparse.ArgumentParser, default: str = "all") -> Non
     """`--quantizers`: which precisions."""
     says = "comma-separated quantizer names, study (the paper's and ONNX Runtime's), or all that run here; fp32 is always among them"
     parser.add_argument("--quantizers", default=default, help=says)
+
+
+def add_policy(parser: argparse.ArgumentParser, default: str, says: str) -> None:
+    """`--policy`: by name, digest or path."""
+    parser.add_argument(
+        "--policy", default=default, help=f"{says}: name, 12 or more digits of its digest, or a .yaml file's absolute path"
+    )
+
+
+def policy_of(options: argparse.Namespace) -> Policy | None:
+    """The policy that `add_policy`'s parameter names; None for none.
+
+    Raises
+    ------
+    ValueError
+        If there is none of this name or digest, or the file is no valid policy.
+    """
+    return None if options.policy in NONE else policy_named(options.policy)
+
+
+def add_signature(parser: argparse.ArgumentParser) -> None:
+    """`--signing-key` and `--anchor`: what makes a record hard to forge."""
+    signs = "absolute path of an SSH key that signs the record, or none; a policy may ask for it"
+    parser.add_argument("--signing-key", default="none", help=signs)
+    parser.add_argument("--anchor", default="none", help="absolute path of a file that the new head of the records is added to, or none")
+
+
+def path_of(given: str) -> Path | None:
+    """A path that a parameter names; None for none."""
+    return None if given in NONE else Path(given).expanduser()
+
+
+def text_of(given: str) -> str:
+    """What a parameter says; "" for none."""
+    return "" if given in NONE else given
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:

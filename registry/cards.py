@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlflow import MlflowClient, MlflowException
-from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 from qbias.tables import pick
 
@@ -75,8 +75,7 @@ def find_card(uri: str) -> VersionCard | None:
     name, mark, which = _split(uri)
     if not mark:
         return None
-    client = MlflowClient()
-    models = {model.name: model for model in _paged(lambda token: client.search_registered_models(max_results=PAGE, page_token=token))}
+    models = {model.name: model for model in registered_models()}
     if not models:
         raise ValueError(f"{uri!r}: no model is registered yet: run the verb 'register' first")
     aliases: Mapping[str, str] = pick(models, name, what="registered model").aliases
@@ -89,7 +88,7 @@ def find_card(uri: str) -> VersionCard | None:
         named = ", ".join(f"@{alias} (version {version})" for alias, version in sorted(aliases.items())) or "none"
         raise ValueError(f"{uri!r} does not exist; versions of {name}: {said}; aliases: {named}")
     origin = origin_of(versions[number])
-    return card_of(origin) if _is_ours(origin) else None
+    return card_of(origin) if is_ours(origin) else None
 
 
 def version_cards(*, models: Sequence[str] | None = None, quantizers: Sequence[str] | None = None) -> list[VersionCard]:
@@ -122,7 +121,7 @@ def _split(uri: str) -> tuple[str, str, str]:
 def cards_of(name: str) -> Iterator[VersionCard]:
     """Cards of a registered model's versions that are ours and no copies, in the order of their numbers."""
     for version in versions_of(name):
-        if _is_ours(version) and version.status == "READY" and not copied_from(version):
+        if is_ours(version) and version.status == "READY" and not copied_from(version):
             yield card_of(version)
 
 
@@ -131,10 +130,16 @@ def versions_of(name: str) -> list[ModelVersion]:
     return sorted(_versions(name), key=lambda version: int(version.version))
 
 
+def registered_models() -> list[RegisteredModel]:
+    """All registered models, whoever made them, by name."""
+    client = MlflowClient()
+    found = _paged(lambda token: client.search_registered_models(max_results=PAGE, page_token=token))
+    return sorted(found, key=lambda model: model.name)
+
+
 def model_names() -> list[str]:
     """The names of all registered models, sorted."""
-    client = MlflowClient()
-    return sorted(model.name for model in _paged(lambda token: client.search_registered_models(max_results=PAGE, page_token=token)))
+    return [model.name for model in registered_models()]
 
 
 def copied_from(version: ModelVersion) -> tuple[str, str] | None:
@@ -181,7 +186,8 @@ def _paged(search: Callable[[str | None], Any]) -> Iterator[Any]:
             return
 
 
-def _is_ours(version: ModelVersion) -> bool:
+def is_ours(version: ModelVersion) -> bool:
+    """Whether `register` made this version, or it is a copy of one that it made."""
     return "qbias.content" in version.tags and version.tags.get("qbias.quantizer") is not None
 
 
