@@ -75,9 +75,12 @@ def _read(path: Path) -> list[Anchor]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").split("\n")[:-1]
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"anchor={str(path)!r} is not text in UTF-8: restore the file from where it is kept") from error
+    if text and not text.endswith("\n"):
+        raise ValueError(f"anchor={str(path)!r}: its last line is cut short; restore the file from where it is kept")
+    return text.split("\n")[:-1]
 
 
 def _anchor(row: object, where: str) -> Anchor:

@@ -125,7 +125,9 @@ def _order_faults(records: Sequence[Record]) -> list[str]:
     for earlier, record in pairwise(before):
         assert record is not None
         length, digest = (earlier.sequence, earlier.digest) if earlier else (0, "")
-        if earlier and record.sequence == length:
+        if record.sequence < 1:
+            faults.append(f"{_named(record)} names no place in the chain")
+        elif earlier and record.sequence == length:
             faults.append(f"{_named(record)} is a second record {length} beside run {earlier.run_id}: the chain forks")
         elif record.sequence != length + 1:
             gone = f"record {length + 1}" if record.sequence == length + 2 else f"records {length + 1} to {record.sequence - 1}"

@@ -91,7 +91,10 @@ def slot(model: str, run_id: str, *, trusted: frozenset[str] | None = None, wait
     ------
     Busy
         If someone else holds it: the message says who, and since when.
+    ValueError
+        If `QBIAS_LEASE_S` is not a number of seconds.
     """
+    _lease_s()
     until = time.monotonic() + wait_s
     while True:
         try:
