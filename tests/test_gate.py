@@ -16,9 +16,11 @@ from registry.cards import VersionCard
 from registry.evidence import Evidence, Missing
 from registry.gate import Finding, gate, worst
 from registry.policy import Policy, load_policy, policy_from
+from registry.rules import CHECKS
 from tests.evidence_builder import METRICS, all_outcomes, evaluation_of
 
-POLICY = load_policy()
+POLICY = load_policy().model_copy(update={"rules": ()})
+"""Without rules: this file is about completeness. What rules find is in test_weighing.py."""
 Change = Callable[[Evidence], Evidence]
 
 
@@ -127,6 +129,18 @@ def test_complete_evidence_needs_a_person() -> None:
     assert result.verdict == "review"
     assert [row.rule for row in result.findings if row.verdict != "pass"] == ["person"]
     assert not result.reasons("block")
+
+
+def test_the_default_policy_weighs_instead() -> None:
+    policy = load_policy()
+    result = gate(whole(policy), policy)
+    assert result.verdict == "review", "eight images decide nothing"
+    assert {row.rule for row in result.findings if row.kind} == {row.name for row in policy.rules}
+    assert "person" not in {row.rule for row in result.findings}
+
+
+def test_checks_have_names_that_no_rule_may_take() -> None:
+    assert {row.rule for row in gate(whole(), POLICY).findings if not row.rule.startswith("benchmark:")} == set(CHECKS)
 
 
 @pytest.mark.parametrize("case", CASES)

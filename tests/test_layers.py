@@ -33,6 +33,8 @@ RULES = (
     Rule("registry", ("entrypoints",)),
     Rule("registry.gate", ("mlflow",), deep=True),
     Rule("registry.policy", ("mlflow",), deep=True),
+    Rule("registry.policies", ("mlflow",), deep=True),
+    Rule("registry.weighing", ("mlflow",), deep=True),
     *(Rule(f"qbias.{name}", ("torch", "transformers")) for name in ("outcomes", "measure", "pairing", "report")),
 )
 
@@ -184,7 +186,7 @@ def test_another_mover_of_aliases_is_noticed(tmp_path: Path, text: str) -> None:
     assert alias_movers(planted(tmp_path, {"entrypoints/promote.py": text})) == {"entrypoints.promote"}
 
 
-@pytest.mark.parametrize("module", ["registry.gate", "registry.policy", "qbias", "qbias.quantizers"])
+@pytest.mark.parametrize("module", ["registry.gate", "registry.policies", "qbias", "qbias.quantizers"])
 def test_light_modules_stay_light(module: str) -> None:
     code = f"import sys, {module}; print([n for n in ('torch', 'mlflow', 'transformers') if n in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
