@@ -28,6 +28,8 @@ LEASE_S = 600.0
 POLL_S = 0.2
 LONGEST = 120
 """Characters of a model's name in a slot's: MLflow's database keeps 256 of an experiment's name."""
+UNREADABLE = ("RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED", "INVALID_PARAMETER_VALUE")
+"""What MLflow answers about a run that does not exist or may not be read; anything else is an outage, which says nothing about it."""
 SLOT_TAG = "qbias.slot"
 """Of a run: the slot that it holds or takes. Only who may write the run can set it, so nobody takes a slot in another's name."""
 
@@ -188,7 +190,9 @@ def _claimed(other: Experiment, trusted: frozenset[str] | None, *, running: bool
     """Whether the run that a slot names says so itself; anyone can create an experiment that names any run."""
     try:
         run = MlflowClient().get_run(other.tags.get("qbias.run_id", ""))
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code not in UNREADABLE:
+            raise
         # A run that we cannot read may be at work; among trusted experiments, all of which can be read, it is not.
         return trusted is None
     if trusted is not None and run.info.experiment_id not in trusted:

@@ -8,6 +8,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
 from registry import ledger
 from registry import slot as module
@@ -152,7 +153,7 @@ def test_a_process_that_lives_does_not_hold_beyond_its_lease(
 
 def overtake(monkeypatch: pytest.MonkeyPatch, running: Callable[[], str]) -> Slot:
     """Another run takes the slot over, because the lease has ended, without the right to delete the first holder's."""
-    denied = MlflowException("Permission denied", error_code=7)
+    denied = MlflowException("Permission denied", error_code=PERMISSION_DENIED)
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "delete_experiment", lambda self, number: (_ for _ in ()).throw(denied))
         with later(patch, 601), slot("toy", running()) as held:
@@ -253,7 +254,7 @@ def test_a_run_that_cannot_be_read_holds_until_the_lease_ends(
 
     def denied(self: MlflowClient, run_id: str) -> Any:
         if run_id == held.run_id:
-            raise MlflowException("Permission denied", error_code=7)
+            raise MlflowException("Permission denied", error_code=PERMISSION_DENIED)
         return plain(self, run_id)
 
     monkeypatch.setattr(MlflowClient, "get_run", denied)
@@ -264,6 +265,19 @@ def test_a_run_that_cannot_be_read_holds_until_the_lease_ends(
         pass
     stay(monkeypatch, held.run_id)
     with later(monkeypatch, 601), slot("toy", running()):
+        pass
+
+
+def test_an_outage_makes_no_slot_free(store: Store, running: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere(monkeypatch)
+    stay(monkeypatch, running())
+    other = running()
+
+    def down(self: MlflowClient, run_id: str) -> Any:
+        raise MlflowException("API request failed")
+
+    monkeypatch.setattr(MlflowClient, "get_run", down)
+    with pytest.raises(MlflowException, match="API request failed"), slot("toy", other, trusted=frozenset({store.experiment})):
         pass
 
 
