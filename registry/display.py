@@ -6,6 +6,7 @@ from functools import partial
 from mlflow import MlflowClient, MlflowException
 
 from registry.chain import Record
+from registry.descriptions import production_description
 from registry.gate import GateResult
 from registry.pages import history_section, run_link, version_section, with_section
 from registry.production import registered
@@ -33,7 +34,9 @@ def show_version(
 
 def show_model(name: str, records: Sequence[Record]) -> list[str]:
     """The history of a registered model, newest first, on its page; nothing where there is no such model. Returns as `show_version`."""
-    return permitted(f"the page of {name}", partial(_write_model, name, history_section(records)))
+    # The production model is made by a promotion, or empty by an administrator: what it is stands there from then on.
+    first = production_description(records[0].model) if records and records[0].model != name else ""
+    return permitted(f"the page of {name}", partial(_write_model, name, history_section(records), first))
 
 
 def permitted(what: str, step: Callable[[], None]) -> list[str]:
@@ -58,11 +61,11 @@ def _write_version(name: str, version: str, tags: Mapping[str, str], section: st
         client.update_model_version(name, version, page)
 
 
-def _write_model(name: str, section: str) -> None:
+def _write_model(name: str, section: str, first: str) -> None:
     shown = registered(name)
     if shown is None:
         return
-    page = with_section(shown.description or "", section)
+    page = with_section(shown.description or first, section)
     if page != shown.description:
         MlflowClient().update_registered_model(name, page)
 

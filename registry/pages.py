@@ -3,8 +3,8 @@
 MLflow's pages have no colours of their own (its sanitizer drops styles), so what is red everywhere else is marked 🟥 here. A page is a copy
 for readers: whoever may edit the version may edit it, and no check ever reads it. Every word that a person wrote is escaped and cut.
 
-Of a record's facts they show a review's `version`, `decision`, `reviewer`, `reason`, `gate` and `override`, and a move's `alias`,
-`from_version`, `to_version`, `version` (the candidate's), `production`, `promoter`, `reason` and `override`.
+Of a record's facts they show a review's `version`, `decision`, `reviewer`, `reason`, `gate` and `override`, and a move's `alias`, `from_version`,
+`to_version`, `version` (the candidate's), `production`, `policy_digest`, `policy_next`, `promoter`, `reason` and `override`.
 """
 
 import re
@@ -90,6 +90,12 @@ def with_section(page: str, section: str) -> str:
         return shortened(section, MOST)
     short = shortened(section, max(MOST - len(rest) - 2, 600))
     return f"{short}\n\n{rest}"[:MOST]
+
+
+def section_of(page: str) -> str:
+    """The section that stands on a page; "" for none."""
+    found = SECTION.search(page)
+    return found[0].rstrip("\n") if found else ""
 
 
 def without_section(page: str) -> str:
@@ -179,6 +185,7 @@ def _moved(record: "Record") -> str:
     kind = {"promotion": "promotion", "rollback": "🟧 rollback"}.get(record.kind, "unknown record")
     origin = f" (candidate version {_said(facts.get('version', '?'))})" if facts.get("production", record.model) != record.model else ""
     what = f"{kind} of {_said(facts.get('alias', '?'))}: version {before} → {after}{origin}"
+    what += ", policy changed" if facts.get("policy_next", facts.get("policy_digest")) != facts.get("policy_digest") else ""
     what = f"{OVERRIDE}, {what}" if overridden(facts) else what
     return f"🟥 **ALTERED RECORD**, {what}" if record.faults else what
 

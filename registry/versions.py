@@ -28,6 +28,7 @@ from qbias.quantizers.artifact import FORMAT
 from qbias.quantizers.torch_encoder import installed_versions
 from registry.cards import PREFIX, SELF, VersionCard, card_of, cards_of, copied_from, find_card, version_card, version_cards, versions_of
 from registry.descriptions import model_card, model_description, version_description
+from registry.pages import section_of, with_section, without_section
 from registry.runs import user_of
 
 __all__ = ["VersionCard", "find_card", "register", "version_card", "version_cards"]
@@ -189,8 +190,9 @@ def _describe(client: MlflowClient, row: ModelRow) -> None:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     model = client.get_registered_model(row.name)
-    shown = model.description or ""
+    # The history above it is not part of what was written here, and stays.
+    shown, history = without_section(model.description or ""), section_of(model.description or "")
     ours = not shown or bytes_digest(shown.encode()) == model.tags.get(DESCRIPTION_TAG)
     if ours and shown != page:
-        client.update_registered_model(row.name, page)
+        client.update_registered_model(row.name, with_section(page, history) if history else page)
         client.set_registered_model_tag(row.name, DESCRIPTION_TAG, tag)

@@ -11,7 +11,18 @@ import pytest
 from registry.chain import Record
 from registry.descriptions import MOST
 from registry.findings import Finding, GateResult
-from registry.pages import BEGIN, END, ROOM, history_section, run_link, shortened, version_section, with_section, without_section
+from registry.pages import (
+    BEGIN,
+    END,
+    ROOM,
+    history_section,
+    run_link,
+    section_of,
+    shortened,
+    version_section,
+    with_section,
+    without_section,
+)
 
 NASTY = "<script>alert(1)</script> a|b\n\n# h [x](javascript:alert(1)) ![i](j) `c` <!-- qbias: end --> @who :smile: $m$ \\"
 DAY_MS = 24 * 60 * 60 * 1000
@@ -116,6 +127,9 @@ def test_the_history_is_newest_first_with_its_runs() -> None:
     assert "1 → 2 (candidate version 7) |" in history_section(
         [replace(signed, facts={**events[3].facts, "production": "toy-prod", "version": "7"})]
     )
+    repinned = record(1, "promotion", policy_digest="a", policy_next="b")
+    assert "none → 1, policy changed |" in history_section([repinned])
+    assert "policy changed" not in history_section([replace(repinned, facts=repinned.facts | {"policy_next": "a"}), record(2)])
     assert "**rejected**: version 2" in history_section([record(1, decision="reject")])
     assert "unknown decision" in history_section([record(1, decision="")])
     assert "Nothing yet." in history_section([])
@@ -170,6 +184,7 @@ def test_a_section_replaces_itself_and_keeps_the_rest() -> None:
     assert without_section(once) == page
     assert with_section("", first) == first
     assert without_section(first) == ""
+    assert (section_of(once), section_of(page)) == (first, "")
     moved = f"above\n\n{first}\n\nbelow"
     assert with_section(moved, second) == f"{second}\n\nabove\n\nbelow"
     half = f"{BEGIN} someone deleted the end\n\ntheir words"

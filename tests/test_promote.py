@@ -93,6 +93,7 @@ def test_head_and_policy_stand_on_the_production_model(toy: Toy) -> None:
     assert (tags["qbias.gate"], tags["qbias.review"], tags["qbias.report_run"]) == ("review", "approve", toy.runs["comparison"])
     for name in ("toy", "toy-prod"):
         assert "promotion of champion" in MlflowClient().get_registered_model(name).description
+    assert "**toy-prod** holds the promoted versions of **toy**" in MlflowClient().get_registered_model("toy-prod").description
 
 
 def test_one_user_may_promote_within_the_model_and_the_record_says_so(toy: Toy) -> None:

@@ -22,7 +22,7 @@ from mlflow import MlflowClient, MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
 from qbias.audit import Audit, audit_of
-from qbias.digests import file_digest
+from qbias.digests import bytes_digest, file_digest
 from qbias.environment import quantizers_named
 from qbias.model_rows import ModelRow
 from qbias.quantizers import QUANTIZERS, load_encoder, weights_sha256
@@ -143,6 +143,11 @@ def test_a_persons_description_is_left_alone(client: MlflowClient, baseline: Pat
     client.update_registered_model("toy-small", "Ask Ada before you use it.")
     versions._describe(client, row)
     assert client.get_registered_model("toy-small").description == "Ask Ada before you use it."
+    history = "<!-- qbias: begin -->\n### History\n<!-- qbias: end -->"
+    client.create_registered_model("third", description=f"{history}\n\nold", tags={DESCRIPTION_TAG: bytes_digest(b"old")})
+    third = dataclasses.replace(row, name="third")
+    versions._describe(client, third)
+    assert client.get_registered_model("third").description == f"{history}\n\n{model_description(third)}", "the history stays above it"
     client.create_registered_model("other", description="mine", tags={DESCRIPTION_TAG: "0"})
     versions._describe(client, dataclasses.replace(row, name="other"))
     assert client.get_registered_model("other").description == "mine"
