@@ -3,8 +3,9 @@
 MLflow's pages have no colours of their own (its sanitizer drops styles), so what is red everywhere else is marked 🟥 here. A page is a copy
 for readers: whoever may edit the version may edit it, and no check ever reads it. Every word that a person wrote is escaped and cut.
 
-Of a record's facts they show a review's `version`, `decision`, `reviewer`, `reason`, `gate` and `override`, and a move's `alias`, `from_version`,
-`to_version`, `version` (the candidate's), `production`, `policy_digest`, `policy_next`, `promoter`, `reason` and `override`.
+Of a record's facts they show a review's `version`, `decision`, `reviewer`, `reason`, `gate` and `override`, and a move's `alias`,
+`from_version`, `to_version`, `version` (the candidate's), `production`, `policy_digest`, `policy_next`,
+`promoter`, `reason` and `override`.
 """
 
 import re
