@@ -111,8 +111,8 @@ def number_text(value: float | None, *, sign: bool = False) -> str:
 
     Examples
     --------
-    >>> number_text(0.12345), number_text(0.01, sign=True), number_text(-0.0312345), number_text(None)
-    ('0.1234', '+0.01', '-0.03123', '')
+    >>> number_text(0.1234567), number_text(0.01, sign=True), number_text(-0.0312345), number_text(None)
+    ('0.1235', '+0.01', '-0.03123', '')
     """
     if value is None:
         return ""
