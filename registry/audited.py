@@ -205,7 +205,7 @@ def _policy_faults(chain: Chain, last: Record) -> Iterator[str]:
 
 def _evidence_faults(last: Record, evidence: Evidence) -> Iterator[str]:
     """Where the evidence is not what the record was about; its parts say what changed."""
-    yield from (row.reason for row in evidence.missing if last.facts["gate"] != "block")
+    yield from (row.reason for row in evidence.missing if last.facts["override"] != "true")
     if evidence.digest == last.facts["evidence_digest"]:
         return
     try:

@@ -83,6 +83,8 @@ def rollback(
             "review_runs": back.facts["review_runs"],
             "policy_next": rules.digest(),
             **evidence_facts(evidence, result, rules, who),
+            # The runs that were approved, whether they can still be read or not.
+            **{f"{side}_run": back.facts[f"{side}_run"] for side in ("candidate", "baseline", "comparison")},
             "warning": "; ".join(warnings)[:2000] or NONE,
             "unfinished": unfinished(records),
         }
