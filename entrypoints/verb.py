@@ -17,6 +17,8 @@ from mlflow import MlflowException
 from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
 
 from qbias.environment import stale_metadata
+from registry.leftovers import close_leftovers
+from registry.process import own_process
 
 PROJECT = Path(__file__).resolve().parent.parent
 ERROR_TAG = "qbias.error"
@@ -51,7 +53,9 @@ def run_verb(verb: str, parser: argparse.ArgumentParser, work: Callable[[argpars
         with _patience_kept(), mlflow.start_run():
             try:
                 # `mlflow run` has made the run already, under a random name.
-                mlflow.set_tag("mlflow.runName", verb)
+                mlflow.set_tags({"mlflow.runName": verb, **own_process()})
+                for line in close_leftovers():
+                    say(line)
                 print(recorded(verb, step))
             except (Exception, KeyboardInterrupt) as error:
                 first.append(error)
@@ -112,7 +116,7 @@ def recorded(verb: str, work: Callable[[], str]) -> str:
 
 def nested(verb: str, name: str, place: str, step: Callable[[], str]) -> str:
     """Run one step as a child of the active run and return its run id."""
-    with mlflow.start_run(run_name=name, nested=True) as run:
+    with mlflow.start_run(run_name=name, nested=True, tags=own_process()) as run:
         say(f"{verb} {place} {recorded(verb, step)}".replace("  ", " "))
     return str(run.info.run_id)
 

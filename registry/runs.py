@@ -45,6 +45,18 @@ def runs_of_kind(kind: str, *, tags: Mapping[str, str] | None = None, finished: 
             return
 
 
+def running_runs() -> Iterator[Run]:
+    """Runs that are not ended, in all active experiments."""
+    client, token = MlflowClient(), None
+    experiments = _active_experiments(client)
+    while experiments:
+        page = client.search_runs(experiments, "attributes.status = 'RUNNING'", max_results=PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
 def run_links(server: str) -> dict[str, str]:
     """Where each finished evaluation, and each arm, stands on the tracking server; nothing for a store that no browser reaches.
 

@@ -16,7 +16,6 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from qbias.audit import audit_of
 from qbias.digests import bytes_digest, folder_digests, json_digest
@@ -26,9 +25,12 @@ from qbias.pyfunc import ARTIFACT, code_files, example, signature
 from qbias.quantizers import QUANTIZERS, Coverage, Quantizer, weights_sha256
 from qbias.quantizers.artifact import FORMAT
 from qbias.quantizers.torch_encoder import installed_versions
+from qbias.turns import one_at_a_time
 from registry.cards import PREFIX, SELF, VersionCard, card_of, cards_of, copied_from, find_card, version_card, version_cards, versions_of
 from registry.descriptions import model_card, model_description, version_description
+from registry.leftovers import link_version
 from registry.pages import section_of, with_section, without_section
+from registry.process import own_process
 from registry.runs import user_of
 
 __all__ = ["VersionCard", "find_card", "register", "version_card", "version_cards"]
@@ -57,6 +59,14 @@ def register(row: ModelRow, quantizers: Sequence[Quantizer], *, report: Callable
     """
     folder = row.folder()
     files = folder_digests(folder)
+    with one_at_a_time(f"register-{row.name}"):
+        return _registered(row, folder, files, quantizers, report)
+
+
+def _registered(
+    row: ModelRow, folder: Path, files: Mapping[str, str], quantizers: Sequence[Quantizer], report: Callable[[str], None]
+) -> list[VersionCard]:
+    """What exists, and what is made now; no other process of this machine makes versions of this model meanwhile."""
     existing = list(cards_of(row.name))
     rows = [QUANTIZERS["fp32"], *(quantizer for quantizer in quantizers if quantizer.name != "fp32")]
     cards: list[VersionCard] = []
@@ -78,7 +88,7 @@ def content_digest(files: Mapping[str, str], quantizer: Quantizer) -> str:
 
 def _make(row: ModelRow, folder: Path, quantizer: Quantizer, content: str, baseline: str) -> VersionCard:
     """Quantize, log, and only then create the version."""
-    run_tags = {"qbias.kind": "registration", "qbias.model": row.name, "qbias.quantizer": quantizer.name}
+    run_tags = {"qbias.kind": "registration", "qbias.model": row.name, "qbias.quantizer": quantizer.name, **own_process()}
     with (
         tempfile.TemporaryDirectory(prefix="qbias-") as scratch,
         mlflow.start_run(run_name=f"register {row.name} {quantizer.name}", nested=True, tags=run_tags) as run,
@@ -156,8 +166,7 @@ def _created(row: ModelRow, run_id: str, model_id: str, tags: Mapping[str, str],
     made = client.create_model_version(row.name, f"{PREFIX}{model_id}", run_id, tags=dict(tags), description=page, model_id=model_id)
     version = _only(client, made, tags)
     if version.source == made.source:
-        link = json.dumps([{"name": row.name, "version": version.version}])
-        client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: link})
+        link_version(client, version)
     return card_of(version)
 
 

@@ -1,0 +1,112 @@
+"""`kill -9` at random moments of the small study, each followed by the same command; and at named moments, for the tests."""
+
+import random
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benches.reliability.study import Place, finished, killed, made_place, started
+
+MOMENTS = {
+    "weights saved, nothing logged": ("qbias.audit", "audit_of"),
+    "model logged, no version": ("registry.versions", "_created"),
+    "version made, run not ended": ("registry.versions", "link_version"),
+    "embeddings made, nothing logged": ("qbias.evaluator", "outcomes_of"),
+    "outcomes logged, metrics not": ("qbias.evaluator", "_log_conditions"),
+    "report written, not logged": ("entrypoints.compare", "comparison_index"),
+}
+"""Named moments: the study's process is killed at the first call of this function of this module."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One disturbed study: at which second (or named moment) it was killed, whether it still ran, and what is wrong afterwards."""
+
+    moment: str
+    hit: bool
+    faults: tuple[str, ...]
+
+
+def reference(folder: Path) -> tuple[dict[str, Any], float]:
+    """The dump of an undisturbed study, and how many seconds it took."""
+    import time
+
+    began = time.monotonic()
+    place = made_place(folder)
+    code, output = finished(started(place))
+    if code:
+        raise SystemExit(f"the undisturbed study failed:\n{output}")
+    return seen(place)[0], time.monotonic() - began
+
+
+def random_kills(
+    folder: Path, expected: dict[str, Any], *, kills: int, longest_s: float, seed: int, side_by_side: int = 2
+) -> Iterator[Trial]:
+    """As many trials, killed at moments drawn evenly from the study's length; trials as they end."""
+    draw = random.Random(seed)  # noqa: S311 - moments, not secrets
+    moments = [draw.uniform(0, longest_s) for _ in range(kills)]
+    with ThreadPoolExecutor(side_by_side) as pool:
+        jobs = [(folder / f"kill-{number}", moment) for number, moment in enumerate(moments)]
+        yield from pool.map(lambda job: _trial(job[0], expected, after_s=job[1]), jobs)
+
+
+def named_kill(folder: Path, expected: dict[str, Any], moment: str) -> Trial:
+    """One trial, killed at the first call of the moment's function."""
+    module, function = MOMENTS[moment]
+    code = (
+        f"import os, signal, {module} as module\n"
+        f"setattr(module, {function!r}, lambda *given, **named: os.kill(os.getpid(), signal.SIGKILL))"
+    )
+    place = made_place(folder)
+    process = started(place, code=code)
+    status, output = finished(process)
+    if status != -9:
+        return Trial(moment, False, (f"the study ended with {status} and was not killed:\n{output}",))
+    return Trial(moment, True, tuple(_again(place, expected)))
+
+
+def _trial(folder: Path, expected: dict[str, Any], *, after_s: float) -> Trial:
+    place = made_place(folder)
+    hit = killed(started(place), after_s)
+    trial = Trial(f"{after_s:.2f} s", hit, tuple(_again(place, expected)))
+    if not trial.faults:
+        shutil.rmtree(folder)
+    return trial
+
+
+def _again(place: Place, expected: dict[str, Any]) -> Iterator[str]:
+    """What is wrong after the same command once more."""
+    code, output = finished(started(place))
+    if code:
+        yield f"the same command again ended with {code}:\n{output}"
+        return
+    found, faults = seen(place)
+    from benches.reliability.dump import differences
+
+    yield from faults
+    yield from differences(expected, found)
+
+
+def seen(place: Place) -> tuple[dict[str, Any], list[str]]:
+    """A place's dump and faults, read by a process of its own: MLflow's current store is one for all threads."""
+    import json
+    import subprocess
+    import sys
+
+    code = (
+        "import json, sys\n"
+        "from pathlib import Path\n"
+        "from benches.reliability.checks import faults\n"
+        "from benches.reliability.dump import dump\n"
+        "from benches.reliability.study import Place\n"
+        "print('\\n' + json.dumps([dump(), faults(Place(Path(sys.argv[1])))]))"
+    )
+    command = [sys.executable, "-c", code, str(place.folder)]
+    done = subprocess.run(command, env=place.environment(), capture_output=True, text=True, check=False)  # noqa: S603 - our own code
+    if done.returncode:
+        raise SystemExit(f"the store of {place.folder} cannot be read:\n{done.stderr}")
+    found, faults = json.loads(done.stdout.strip().splitlines()[-1])
+    return found, faults

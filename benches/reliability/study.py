@@ -1,0 +1,109 @@
+"""The small study that is disturbed: one toy CLIP, two precisions, forty images, as `mlflow run .` would start it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+OPTIONS = {
+    "models": "toy-s16-balanced",
+    "quantizers": "torch-int8",
+    "noise": "no",
+    "benchmarks": "examples/robots/robots.yaml",
+    "limit": "40",
+    "min-per-group": "1",
+}
+EXPERIMENT = "study"
+MOST_S = 300.0
+"""No study of this size takes longer; a process that does hangs, and is ended."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with a store, artifacts, a cache and a folder for passing files of its own."""
+
+    folder: Path
+
+    @property
+    def uri(self) -> str:
+        """The store's tracking URI."""
+        return f"sqlite:///{self.folder}/mlflow.db"
+
+    @property
+    def cache(self) -> Path:
+        """QBIAS_CACHE."""
+        return self.folder / "cache"
+
+    @property
+    def passing(self) -> Path:
+        """TMPDIR of its processes."""
+        return self.folder / "tmp"
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """What its processes see: one thread, so that several studies side by side do not fight for the cores."""
+        own = {
+            "MLFLOW_TRACKING_URI": self.uri,
+            "MLFLOW_EXPERIMENT_NAME": EXPERIMENT,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+            "QBIAS_CACHE": str(self.cache),
+            "TMPDIR": str(self.passing),
+            "PYTHONPATH": str(PROJECT),
+        }
+        return os.environ | own | more
+
+
+def made_place(folder: Path) -> Place:
+    """A new place with an empty store, whose migrations are done."""
+    place = Place(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    place.passing.mkdir(parents=True)
+    code = (
+        "from mlflow import MlflowClient\n"
+        f"MlflowClient().create_experiment({EXPERIMENT!r}, artifact_location={(folder / 'artifacts').as_uri()!r})"
+    )
+    environment = place.environment(MLFLOW_EXPERIMENT_NAME="Default")
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)  # noqa: S603 - our own code
+    return place
+
+
+def started(place: Place, *, code: str = "", environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    """The study's process, in a process group of its own; `code` runs in it before the verb does."""
+    values = [part for name, value in OPTIONS.items() for part in (f"--{name}", value)]
+    run = f"import sys\nsys.argv = ['main', *{values!r}]\n{code}\nfrom entrypoints import main\nfrom entrypoints.verb import run_verb\n"
+    command = [sys.executable, "-c", run + "sys.exit(run_verb('main', main.parser(), main.work))"]
+    return subprocess.Popen(  # noqa: S603 - our own code
+        command,
+        cwd=PROJECT,
+        env=environment or place.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def killed(process: subprocess.Popen[str], after_s: float) -> bool:
+    """SIGKILL to the process and its children after so many seconds; whether it was still running."""
+    try:
+        process.wait(timeout=after_s)
+        return False
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return True
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code and output of a process that is let run to its end."""
+    try:
+        output, _ = process.communicate(timeout=MOST_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        return -9, f"it hung and was ended after {MOST_S:.0f} s\n{output}"
+    return process.returncode, output
