@@ -214,8 +214,8 @@ def _bands(comparison: Comparison, random: np.random.Generator, names: Sequence[
             for pair in ("gender_mf", "skin_ld", "age_my", "age_mo"):
                 entries = _entries(random, names)
                 found.append(Band(model, quantizer, "facet", pair, 1, "gap", entries, 0.95, 3.1, 2000, 1))
-            for attribute, groups in (("gender", ("masc", "fem")), ("gender-and-age", ("masc & young", "fem & middle", "fem & older"))):
-                entries = _entries(random, groups)
+            for attribute, both in (("gender", ("masc", "fem")), ("gender-and-age", ("masc & young", "fem & middle", "fem & older"))):
+                entries = _entries(random, both)
                 found.append(Band(model, quantizer, "facet", attribute, 1, "accuracy", entries, 0.95, 2.3, 2000, 1))
         if "fairface" in row.candidate.outcomes:
             for attribute, groups in (("gender", ("Male", "Female")), ("race", ("Black", "East Asian", "Latino_Hispanic", "White"))):
