@@ -36,7 +36,7 @@ from qbias.records import Dataset, Outcomes
 from qbias.subject import Subject
 
 MODEL_TYPE = "qbias"
-FORMAT = 2
+FORMAT = 3
 """Raised when the same embeddings give other outcomes or metrics, so that older runs are not taken for current ones."""
 MLFLOW_DIGEST_LENGTH = 36
 

@@ -6,8 +6,8 @@ Tie rule everywhere: the lower index comes first (a stable sort of descending sc
 from qbias.metrics.classification import GroupRecalls, accuracy, group_recalls, hits, recall_per_class, top_k_indices, worst_group_accuracy
 from qbias.metrics.disparity import RecallGaps, macro_gap, max_disparity, min_disparity, recall_gaps
 from qbias.metrics.groups import intersection, members, values
-from qbias.metrics.retrieval import image_ranks, recall_at_k, text_ranks
-from qbias.metrics.similarity import scorer
+from qbias.metrics.retrieval import best_captions, both_ranks, image_ranks, items_before, own_scores, recall_at_k, text_ranks
+from qbias.metrics.similarity import pair_scores, scorer
 from qbias.metrics.skew import Skews, max_skew, min_skew, ndkl, skews, top_images
 
 __all__ = [
@@ -15,10 +15,13 @@ __all__ = [
     "RecallGaps",
     "Skews",
     "accuracy",
+    "best_captions",
+    "both_ranks",
     "group_recalls",
     "hits",
     "image_ranks",
     "intersection",
+    "items_before",
     "macro_gap",
     "max_disparity",
     "max_skew",
@@ -26,6 +29,8 @@ __all__ = [
     "min_disparity",
     "min_skew",
     "ndkl",
+    "own_scores",
+    "pair_scores",
     "recall_at_k",
     "recall_gaps",
     "recall_per_class",
