@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qbias.metrics.classification import Bools, Ints
+from qbias.metrics.counts import Bools, Ints
 from qbias.metrics.similarity import Rows, Scores32, pair_scores, scorer
 
 BLOCK = 1024

@@ -15,7 +15,6 @@ Shapes: Q queries, I items, D embedding width.
 """
 
 from collections.abc import Callable
-from math import sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -65,15 +64,14 @@ def pair_scores(query_QD: ArrayLike, item_QD: ArrayLike) -> Scores32:
     >>> pair_scores(np.eye(2), np.array([[0.5, 0.0], [0.25, 0.75]])).tolist()
     [0.5, 0.75]
     """
-    return np.einsum("qd,qd->q", _rounded(query_QD), _rounded(item_QD)).astype(np.float32)
+    return np.asarray(np.einsum("qd,qd->q", _rounded(query_QD), _rounded(item_QD)), dtype=np.float32)
 
 
 def _rounded(row_ND: ArrayLike) -> NDArray[np.float64]:
     """The rows as float64, each coordinate a whole multiple of 2^-BITS of the power of two nearest to the row's length."""
     row = np.array(row_ND, dtype=np.float64, order="C")
-    _, exponent_N = np.frexp(np.linalg.norm(row, axis=1) / sqrt(2))
-    unit_N1 = np.ldexp(1.0, exponent_N - BITS)[:, None]
-    row /= unit_N1
+    _, exponent_N = np.frexp(np.sqrt(np.einsum("nd,nd->n", row, row) / 2))
+    row *= np.ldexp(1.0, BITS - exponent_N)[:, None]
     np.rint(row, out=row)
-    row *= unit_N1
+    row *= np.ldexp(1.0, exponent_N - BITS)[:, None]
     return row
