@@ -73,7 +73,7 @@ def evaluate_model(model: PyFuncModel, plan: Plan, *, title: str) -> dict[str, d
     datasets = plan.datasets()
     _log_conditions(plan)
     for dataset in datasets:
-        _subject(model, title).check_images(dataset)
+        _subject(model, title).check_images(dataset, plan.protocol)
     metrics: dict[str, dict[str, float]] = {}
     insufficient: list[dict[str, Any]] = []
     digests: dict[str, str] = {}

@@ -7,6 +7,7 @@ Shapes: N rows in the batch, R resolution, D embedding width, T token context.
 
 import json
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,12 @@ class Tokenizer:
         return np.asarray(rows, dtype=np.int64).reshape(len(texts), self._context)
 
 
+Loaded = tuple["torch.Tensor", Any]
+"""A tensor that is on its way to the device, and the event of its arrival (None where it is there)."""
+Started = tuple["torch.Tensor", Any]
+"""Features that are being computed, and the event of their arrival (None where they are there)."""
+
+
 class TorchEncoder:
     """The Encoder of a transformers CLIPModel, whatever its linear layers have become."""
 
@@ -51,25 +58,100 @@ class TorchEncoder:
         self.preprocessing = card.preprocessing
         self.width = int(model.config.projection_dim)
 
+    @property
+    def staged(self) -> bool:
+        """Whether loading, computing and waiting are worth taking one by one: on a GPU, which computes while its caller does not wait."""
+        return str(self._device.type) == "cuda"
+
     def images(self, pixel_NRR3: Pixels) -> Rows:
         """(N, R, R, 3) uint8 pixels, resized and cropped -> (N, D) float32 rows of length 1."""
-        import torch
-
         if not len(check_pixels(pixel_NRR3, self.preprocessing)):
             return np.empty((0, self.width), np.float32)
-        with torch.inference_mode():
-            pixels = normalised(pixel_NRR3, self.preprocessing).to(self._device)
-            return unit_rows(self.model.get_image_features(pixel_values=pixels))
+        return self.finished(self.start_images(self.load_images(pixel_NRR3)))
 
     def texts(self, texts: Sequence[str]) -> Rows:
         """N texts, padded to the context length T -> (N, D) float32 rows of length 1."""
-        import torch
-
         if not len(texts):
             return np.empty((0, self.width), np.float32)
+        return self.finished(self.start_texts(self.load_texts(texts)))
+
+    def load_images(self, pixel_NRR3: Pixels) -> Loaded:
+        """Begin to copy the pixels to the device, as bytes: a quarter of what float32 would take."""
+        import torch
+
+        return self._sent(torch.from_numpy(np.ascontiguousarray(check_pixels(pixel_NRR3, self.preprocessing))))
+
+    def load_texts(self, texts: Sequence[str]) -> Loaded:
+        """Begin to copy the tokens to the device."""
+        import torch
+
+        return self._sent(torch.from_numpy(self._tokenizer(texts)))
+
+    def start_images(self, loaded: Loaded) -> Started:
+        """Queue normalisation, the image tower and the way back."""
+        import torch
+
         with torch.inference_mode():
-            tokens = torch.from_numpy(self._tokenizer(texts)).to(self._device)
-            return unit_rows(self.model.get_text_features(input_ids=tokens))
+            pixels = normalised(self._arrived(loaded), self.preprocessing)
+            return self._on_its_way(self.model.get_image_features(pixel_values=pixels))
+
+    def start_texts(self, loaded: Loaded) -> Started:
+        """Queue the text tower and the way back."""
+        import torch
+
+        with torch.inference_mode():
+            return self._on_its_way(self.model.get_text_features(input_ids=self._arrived(loaded)))
+
+    def finished(self, started: Started) -> Rows:
+        """Wait for the features, and divide them by their lengths."""
+        features, done = started
+        if done is not None:
+            done.synchronize()
+        return unit_rows(features)
+
+    def _sent(self, tensor: "torch.Tensor") -> Loaded:
+        """On a GPU: from pinned memory, on a stream of its own, so that it runs beside the computation."""
+        import torch
+
+        if not self.staged:
+            return tensor.to(self._device), None
+        with torch.cuda.stream(_copies(self._device)):
+            sent = tensor.pin_memory().to(self._device, non_blocking=True)
+            done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            done.record()
+        return sent, done
+
+    def _arrived(self, loaded: Loaded) -> "torch.Tensor":
+        """What was sent, for use by what is queued from here on."""
+        import torch
+
+        tensor, done = loaded
+        if done is not None:
+            here = torch.cuda.current_stream(self._device)
+            here.wait_event(done)
+            # Its memory may be given to another copy only when this stream is done with it.
+            tensor.record_stream(here)
+        return tensor
+
+    def _on_its_way(self, feature_ND: "torch.Tensor") -> Started:
+        """The features in float32 in the main memory, as soon as they are computed."""
+        import torch
+
+        if not self.staged:
+            return feature_ND, None
+        there = torch.empty(feature_ND.shape, dtype=torch.float32, pin_memory=True)
+        there.copy_(feature_ND, non_blocking=True)
+        done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        done.record()
+        return there, done
+
+
+@lru_cache(maxsize=8)
+def _copies(device: Any) -> Any:
+    """The stream on which a process copies to a GPU."""
+    import torch
+
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def check_pixels(pixel_NRR3: Pixels, preprocessing: Preprocessing) -> Pixels:
@@ -83,15 +165,18 @@ def check_pixels(pixel_NRR3: Pixels, preprocessing: Preprocessing) -> Pixels:
     return pixel_NRR3
 
 
-def normalised(pixel_NRR3: Pixels, preprocessing: Preprocessing) -> "torch.Tensor":
-    """(x / 255 - mean) / std as (N, 3, R, R) float32, bit-equal to torchvision's ToTensor and Normalize."""
+def normalised(pixel_NRR3: "Pixels | torch.Tensor", preprocessing: Preprocessing) -> "torch.Tensor":
+    """(x / 255 - mean) / std as (N, 3, R, R) float32 where the pixels are, bit-equal to torchvision's ToTensor and Normalize."""
     import torch
 
-    mean, std = (torch.tensor(three).view(1, 3, 1, 1) for three in (preprocessing.mean, preprocessing.std))
-    pixels = torch.from_numpy(np.ascontiguousarray(pixel_NRR3)).permute(0, 3, 1, 2)
+    pixels = pixel_NRR3 if isinstance(pixel_NRR3, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(pixel_NRR3))
+    pixels = pixels.permute(0, 3, 1, 2)
+    # By a tensor and not by a number: a GPU would multiply by 1 / 255, which is another one in the last bit.
+    most, *three = (torch.tensor(value, device=pixels.device) for value in (255.0, preprocessing.mean, preprocessing.std))
+    mean, std = (value.view(1, 3, 1, 1) for value in three)
     # Widened and laid out anew in one pass.
-    out = torch.empty(pixels.shape, dtype=torch.float32).copy_(pixels)
-    return out.div_(255).sub_(mean).div_(std)
+    out = torch.empty(pixels.shape, dtype=torch.float32, device=pixels.device).copy_(pixels)
+    return out.div_(most).sub_(mean).div_(std)
 
 
 def unit_rows(feature_ND: "torch.Tensor") -> Rows:
