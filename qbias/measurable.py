@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 from qbias.metrics import HitCounts, RecallGaps, Skews
@@ -57,6 +58,12 @@ class Measurable(ABC):
     @abstractmethod
     def gaps(self) -> dict[tuple[str, int], RecallGaps]:
         """Recall gaps by pair name and k (classification)."""
+
+    @cached_property
+    def attribute_sets(self) -> list[Attributes]:
+        """Each attribute, then each two of them together: those of the pairs, and `facts["groups"]` where a dataset has more."""
+        names = dict.fromkeys([*(pair.column for pair in self.pairs), *self.facts.get("groups", ())])
+        return [*((name,) for name in names), *combinations(names, 2)]
 
     @property
     @abstractmethod

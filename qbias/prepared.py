@@ -6,7 +6,6 @@ Shapes: N images or positives, P prompts, K top ranks.
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -90,14 +89,11 @@ class Prepared(Measurable):
 
     @cached_property
     def group_columns(self) -> dict[Attributes, NDArray[np.object_]]:
-        """Each attribute, then each two of them together, with its group of every image (classification).
-
-        The attributes are those of the pairs, and `facts["groups"]` where a dataset has more.
-        """
-        names = dict.fromkeys([*(pair.column for pair in self.pairs), *self.facts.get("groups", ())])
-        single = {name: self.column(name) for name in names}
-        both = {(one, two): intersection(single[one], single[two]) for one, two in combinations(single, 2)}
-        return {(name,): column for name, column in single.items()} | {pair: np.array(cells, dtype=object) for pair, cells in both.items()}
+        """The group of every image, by `attribute_sets` (classification)."""
+        sets = self.attribute_sets
+        single = {name: self.column(name) for (name, *others) in sets if not others}
+        both = {pair: np.array(intersection(*map(single.__getitem__, pair)), dtype=object) for pair in sets if len(pair) > 1}
+        return {(name,): column for name, column in single.items()} | both
 
     @cached_property
     def group_sizes(self) -> dict[Attributes, dict[str, int]]:

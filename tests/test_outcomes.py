@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qbias import outcomes as module
 from qbias.outcomes import class_embeddings, outcomes_of, positives, read_outcomes, write_outcomes
 from qbias.protocol import Protocol
 from tests.made import KINDS, classification, made_outcomes, retrieval, skew
@@ -113,7 +112,7 @@ def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch, kind: str, rows: in
     # At full width the last bit of a plain product depends on the shape.
     monkeypatch.setattr("tests.made.WIDTH", 512)
     whole = made_outcomes(kind)
-    monkeypatch.setattr(module, "SCORED_AT_ONCE", rows)
+    monkeypatch.setattr("qbias.unit_rows.ROWS_AT_ONCE", rows)
     monkeypatch.setattr("qbias.metrics.retrieval.BLOCK", rows)
     assert_equal(made_outcomes(kind), whole)
 

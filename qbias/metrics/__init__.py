@@ -19,7 +19,7 @@ from qbias.metrics.disparity import RecallGaps, gaps_between, macro_gap, max_dis
 from qbias.metrics.groups import intersection, members, values
 from qbias.metrics.retrieval import best_captions, both_ranks, image_ranks, items_before, own_scores, recall_at_k, text_ranks
 from qbias.metrics.running import RunningSkews, RunningTop
-from qbias.metrics.similarity import pair_scores, scorer
+from qbias.metrics.similarity import Scorer, pair_scores, scorer
 from qbias.metrics.skew import Skews, max_skew, min_skew, ndkl, skews, skews_of_top, top_images
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "RecallGaps",
     "RunningSkews",
     "RunningTop",
+    "Scorer",
     "Skews",
     "accuracy",
     "best_captions",

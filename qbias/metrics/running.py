@@ -220,6 +220,11 @@ class RunningSkews:
         self._top.merge(other._top, renamed=[names.index(name) for name in other.sizes])
         self.sizes = {name: self.sizes.get(name, 0) + other.sizes.get(name, 0) for name in names}
 
+    def top_counts(self) -> dict[str, Ints]:
+        """(P,) images in the top k (in all, where there are fewer) by group."""
+        tag_PK = self._top.tag_PKT[:, :, 0]
+        return {name: np.count_nonzero(tag_PK == number, axis=1) for number, name in enumerate(self.sizes)}
+
     def skews(self) -> Skews:
         """The skews of all images seen.
 

@@ -21,11 +21,13 @@ from numpy.typing import ArrayLike, NDArray
 
 Rows = NDArray[np.floating]
 Scores32 = NDArray[np.float32]
+Scorer = Callable[[ArrayLike], Scores32]
+"""Scores of (Q, D) queries with items that it knows: (Q, I)."""
 BITS = 26
 """Of each coordinate: two of them, and one for sums up to 2, are the 53 of a float64."""
 
 
-def scorer(item_ID: ArrayLike) -> Callable[[ArrayLike], Scores32]:
+def scorer(item_ID: ArrayLike) -> Scorer:
     """Scores of queries with these items: a function of (Q, D) rows that gives (Q, I) inner products.
 
     A score is a function of the two rows: equal items tie exactly wherever they stand, and any chunk of queries or items has the
