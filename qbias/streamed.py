@@ -15,14 +15,38 @@ import pyarrow.parquet as pq
 from qbias.measurable import Measurable
 from qbias.measure import measured
 from qbias.metrics import scorer
-from qbias.outcome_files import ALTERED, FRAMES, ROWS_A_PART, read_parts, read_record, write_parts
-from qbias.outcomes import checked_rows, conditions, hit_columns, prompt_counts, prompt_scores, scored_images
+from qbias.outcome_files import ALTERED, FRAMES, ROWS_A_PART, read_parts, read_record, write_outcomes, write_parts
+from qbias.outcomes import checked_rows, conditions, hit_columns, outcomes_of, prompt_counts, prompt_scores, scored_images
+from qbias.prepared import Prepared
 from qbias.protocol import Protocol
-from qbias.records import Dataset, Insufficient, Measured
+from qbias.records import Dataset, Insufficient, Measured, Outcomes
 from qbias.tally import Tally
 from qbias.unit_rows import Rows
 
-__all__ = ["measure_stored", "store_searches"]
+__all__ = ["measure_stored", "store_outcomes", "store_searches"]
+
+
+def store_outcomes(dataset: Dataset, image_ND: Rows, text_MD: Rows, protocol: Protocol, folder: Path) -> tuple[Measurable, Outcomes | None]:
+    """Store what a model with these embeddings does on `dataset`, in as little memory as its kind allows.
+
+    Parameters
+    ----------
+    dataset, image_ND, text_MD, protocol : as for `outcomes_of`. folder : where the outcomes go.
+
+    Returns
+    -------
+    What `measured` needs for the metrics, and the outcomes themselves; None for searches, which never stand whole in memory.
+
+    Raises
+    ------
+    ValueError
+        If an embedding is missing, not finite or not of length 1, naming the first.
+    """
+    if dataset.kind == "skew":
+        return store_searches(dataset, image_ND, text_MD, protocol, folder), None
+    outcomes = outcomes_of(dataset, image_ND, text_MD, protocol)
+    write_outcomes(outcomes, folder)
+    return Prepared(outcomes), outcomes
 
 
 def store_searches(dataset: Dataset, image_ND: Rows, text_MD: Rows, protocol: Protocol, folder: Path) -> Measurable:
