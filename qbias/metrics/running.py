@@ -115,7 +115,8 @@ class RunningTop:
         number_P = np.bincount(prompt_C, minlength=self.prompts)
         if (self._filled_P + number_P).max(initial=0) > self._key_PB.shape[1]:
             self._shorten()
-        order = np.argsort(prompt_C, kind="stable")
+        # Numbers of 16 bits are sorted by counting, several times as fast.
+        order = np.argsort(prompt_C.astype(np.uint16 if self.prompts <= 2**16 else np.int64), kind="stable")
         behind_C = np.arange(len(order)) - np.repeat(np.cumsum(number_P) - number_P, number_P)
         prompt, place = prompt_C[order], np.repeat(self._filled_P, number_P) + behind_C
         self._key_PB[prompt, place], self._tag_PBT[prompt, place] = key_C[order], tag_CT[order]
@@ -200,7 +201,7 @@ class RunningSkews:
             image = int(np.asarray(row_N)[cells.index("")])
             raise ValueError(f"image {image} has no group: leave images without the attribute out")
         number = {name: place for place, name in enumerate(self.sizes | dict.fromkeys(cells, 0))}
-        code_N = np.fromiter((number[cell] for cell in cells), dtype=np.int32, count=len(cells))
+        code_N = np.fromiter(map(number.__getitem__, cells), dtype=np.int32, count=len(cells))
         self._top.add(row_N, score_NP, code_N[:, None])
         self.sizes = {
             name: self.sizes.get(name, 0) + int(some) for name, some in zip(number, np.bincount(code_N, minlength=len(number)), strict=True)
