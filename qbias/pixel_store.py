@@ -76,7 +76,7 @@ class StoredPixels:
         if missing := self._shards.missing():
             size = self._shards.size(missing)
             self._shards.see_that_it_fits(missing)
-            LOG.info("%s take %s in %s (%s free)", self._what, in_words(size), self.folder, in_words(shutil.disk_usage(self.folder).free))
+            LOG.info("%s take %s in %s (%s free)", self._what, in_words(size), cache_root(), in_words(shutil.disk_usage(self.folder).free))
             self._make(missing, advance)
         return dict(sorted(self._faults.items()))
 

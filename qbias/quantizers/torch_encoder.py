@@ -7,7 +7,6 @@ Shapes: N rows in the batch, R resolution, D embedding width, T token context.
 
 import json
 from collections.abc import Collection, Sequence
-from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from qbias.encoder import Pixels, Preprocessing, Rows
 from qbias.quantizers.artifact import CONFIG, Card, Coverage
+from qbias.quantizers.transfer import Loaded, Started, arrived, on_its_way, sent, waited_for
 
 if TYPE_CHECKING:
     import torch
@@ -41,12 +41,6 @@ class Tokenizer:
         return np.asarray(rows, dtype=np.int64).reshape(len(texts), self._context)
 
 
-Loaded = tuple["torch.Tensor", Any]
-"""A tensor that is on its way to the device, and the event of its arrival (None where it is there)."""
-Started = tuple["torch.Tensor", Any]
-"""Features that are being computed, and the event of their arrival (None where they are there)."""
-
-
 class TorchEncoder:
     """The Encoder of a transformers CLIPModel, whatever its linear layers have become."""
 
@@ -54,6 +48,7 @@ class TorchEncoder:
         """Take a loaded model and the folder it came from."""
         self.model = model.eval()
         self._device = model.device
+        self.folder = folder
         self._tokenizer = Tokenizer(folder, card.context_length)
         self.preprocessing = card.preprocessing
         self.width = int(model.config.projection_dim)
@@ -79,79 +74,32 @@ class TorchEncoder:
         """Begin to copy the pixels to the device, as bytes: a quarter of what float32 would take."""
         import torch
 
-        return self._sent(torch.from_numpy(np.ascontiguousarray(check_pixels(pixel_NRR3, self.preprocessing))))
+        return sent(torch.from_numpy(np.ascontiguousarray(check_pixels(pixel_NRR3, self.preprocessing))), self._device)
 
     def load_texts(self, texts: Sequence[str]) -> Loaded:
         """Begin to copy the tokens to the device."""
         import torch
 
-        return self._sent(torch.from_numpy(self._tokenizer(texts)))
+        return sent(torch.from_numpy(self._tokenizer(texts)), self._device)
 
     def start_images(self, loaded: Loaded) -> Started:
         """Queue normalisation, the image tower and the way back."""
         import torch
 
         with torch.inference_mode():
-            pixels = normalised(self._arrived(loaded), self.preprocessing)
-            return self._on_its_way(self.model.get_image_features(pixel_values=pixels))
+            pixels = normalised(arrived(loaded), self.preprocessing)
+            return on_its_way(self.model.get_image_features(pixel_values=pixels))
 
     def start_texts(self, loaded: Loaded) -> Started:
         """Queue the text tower and the way back."""
         import torch
 
         with torch.inference_mode():
-            return self._on_its_way(self.model.get_text_features(input_ids=self._arrived(loaded)))
+            return on_its_way(self.model.get_text_features(input_ids=arrived(loaded)))
 
     def finished(self, started: Started) -> Rows:
         """Wait for the features, and divide them by their lengths."""
-        features, done = started
-        if done is not None:
-            done.synchronize()
-        return unit_rows(features)
-
-    def _sent(self, tensor: "torch.Tensor") -> Loaded:
-        """On a GPU: from pinned memory, on a stream of its own, so that it runs beside the computation."""
-        import torch
-
-        if not self.staged:
-            return tensor.to(self._device), None
-        with torch.cuda.stream(_copies(self._device)):
-            sent = tensor.pin_memory().to(self._device, non_blocking=True)
-            done = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            done.record()
-        return sent, done
-
-    def _arrived(self, loaded: Loaded) -> "torch.Tensor":
-        """What was sent, for use by what is queued from here on."""
-        import torch
-
-        tensor, done = loaded
-        if done is not None:
-            here = torch.cuda.current_stream(self._device)
-            here.wait_event(done)
-            # Its memory may be given to another copy only when this stream is done with it.
-            tensor.record_stream(here)
-        return tensor
-
-    def _on_its_way(self, feature_ND: "torch.Tensor") -> Started:
-        """The features in float32 in the main memory, as soon as they are computed."""
-        import torch
-
-        if not self.staged:
-            return feature_ND, None
-        there = torch.empty(feature_ND.shape, dtype=torch.float32, pin_memory=True)
-        there.copy_(feature_ND, non_blocking=True)
-        done = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        done.record()
-        return there, done
-
-
-@lru_cache(maxsize=8)
-def _copies(device: Any) -> Any:
-    """The stream on which a process copies to a GPU."""
-    import torch
-
-    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        return unit_rows(waited_for(started))
 
 
 def check_pixels(pixel_NRR3: Pixels, preprocessing: Preprocessing) -> Pixels:
