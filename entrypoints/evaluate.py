@@ -3,13 +3,15 @@
 import argparse
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import mlflow
 
-from entrypoints.options import add_plan, add_required, plan_of, verb_parser
+from entrypoints.options import AUTO, add_cache_limit, add_plan, add_required, obey_cache_limit, plan_of, verb_parser
 from entrypoints.verb import run_verb, say
 from qbias.arms import Arm, arm_outcomes
+from qbias.batch_size import chosen_batch_size
 from qbias.environment import one_thread_per_batch
 from qbias.evaluator import evaluate_model, evaluation_key
 from qbias.models import MODELS, distances
@@ -23,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     parser = verb_parser("evaluate", __doc__ or "")
     add_required(parser, "model", "models:/name/version, models:/name@alias, or any MLflow model URI")
     add_plan(parser)
+    add_cache_limit(parser)
     return parser
 
 
@@ -40,6 +43,24 @@ def evaluate(uri: str, plan: Plan, *, card: VersionCard | None) -> str:
     if card and card.name in MODELS:
         _say_distances(card.name, plan, {name: value for found in metrics.values() for name, value in found.items()})
     return f"{title}: {images} images{left_out}, {sum(map(len, metrics.values()))} metrics, {speed:,.0f} images/s"
+
+
+def probed(plan: Plan, uris: Sequence[str]) -> Plan:
+    """The plan with the batch size that `auto` is for these models: the smallest of theirs, so that it fits each of them.
+
+    Raises
+    ------
+    ValueError
+        If a model is not ours: what is fast for it cannot be told from outside.
+    """
+    sizes = []
+    for uri in uris:
+        inner = mlflow.pyfunc.load_model(uri).unwrap_python_model()
+        if not hasattr(inner, "encoder") or not hasattr(inner, "digest"):
+            raise ValueError(f"batch_size=auto needs a version that 'register' made, and {uri!r} is none: give a number, such as 64")
+        sizes.append(chosen_batch_size(inner.encoder, inner.digest))
+    say(f"batch_size=auto: {min(sizes)}; results can depend on it, so both sides of a pair need batch_size={min(sizes)}")
+    return replace(plan, protocol=replace(plan.protocol, batch_size=min(sizes)))
 
 
 def _say_distances(name: str, plan: Plan, metrics: Mapping[str, float]) -> None:
@@ -80,9 +101,14 @@ def card_key(card: VersionCard, plan: Plan) -> str:
 def work(options: argparse.Namespace) -> str:
     """Check every parameter, then evaluate."""
     one_thread_per_batch()
+    obey_cache_limit(options)
     card = find_card(options.model)
+    plan = plan_of(options)
     # Of a copy the origin is evaluated: the run speaks for the version that it names.
-    return evaluate(card.uri if card else options.model, plan_of(options), card=card)
+    uri = card.uri if card else options.model
+    if options.batch_size == AUTO:
+        plan = probed(plan, [uri])
+    return evaluate(uri, plan, card=card)
 
 
 if __name__ == "__main__":

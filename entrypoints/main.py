@@ -9,8 +9,19 @@ from collections.abc import Sequence
 from functools import partial
 
 from entrypoints.compare import compare_cards, comparison_key
-from entrypoints.evaluate import card_key, evaluate, evaluate_again
-from entrypoints.options import add_models, add_plan, add_policy, add_quantizers, plan_of, policy_of, verb_parser
+from entrypoints.evaluate import card_key, evaluate, evaluate_again, probed
+from entrypoints.options import (
+    AUTO,
+    add_cache_limit,
+    add_models,
+    add_plan,
+    add_policy,
+    add_quantizers,
+    obey_cache_limit,
+    plan_of,
+    policy_of,
+    verb_parser,
+)
 from entrypoints.verb import nested, run_verb, say
 from qbias.arms import arms_of
 from qbias.environment import one_thread_per_batch, quantizers_named
@@ -38,12 +49,14 @@ def parser() -> argparse.ArgumentParser:
     )
     add_policy(parser, "default", "whose endpoints and margins the comparison tests")
     add_plan(parser)
+    add_cache_limit(parser)
     return parser
 
 
 def work(options: argparse.Namespace) -> str:
     """Check every parameter, then run the three steps."""
     one_thread_per_batch()
+    obey_cache_limit(options)
     rows = models_named(options.models)
     quantizers = quantizers_named(options.quantizers)
     policy = policy_of(options) or load_policy()
@@ -54,6 +67,9 @@ def work(options: argparse.Namespace) -> str:
     for number, row in enumerate(rows, start=1):
         say(f"register [{number}/{len(rows)}] {row.name}")
         cards += register(row, quantizers, report=say)
+    if options.batch_size == AUTO:
+        # One baseline of each size: other precisions of it need no more memory, and pairs must share the number.
+        plan = probed(plan, list({card.size: card.uri for card in reversed(cards) if card.quantizer == "fp32"}.values()))
     run_ids = [evaluated(card, f"[{number}/{len(cards)}]", plan) for number, card in enumerate(cards, start=1)]
     return compared(cards, [*run_ids, *measured_again(cards, plan, noise=options.noise)], policy)
 

@@ -1,12 +1,14 @@
 """The parameters that several verbs share: one help text and one reading of each."""
 
 import argparse
+import os
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn, get_args
 
 from qbias.benchmarks import benchmark_list, benchmark_row
+from qbias.cache import LIMIT, bytes_named
 from qbias.pixels import OnBadImage
 from qbias.plan import Plan
 from qbias.protocol import FIELDS, SAYS, Protocol
@@ -16,6 +18,7 @@ from registry.policy import Policy
 
 NONE = ("", "none", "None")
 GENERATED = "generated"
+AUTO = "auto"
 
 
 class VerbParser(argparse.ArgumentParser):
@@ -55,9 +58,7 @@ def add_quantizers(parser: argparse.ArgumentParser, default: str = "all") -> Non
 
 def add_policy(parser: argparse.ArgumentParser, default: str, says: str) -> None:
     """`--policy`: by name, digest or path."""
-    parser.add_argument(
-        "--policy", default=default, help=f"{says}: name, 12 or more digits of its digest, or a .yaml file's absolute path"
-    )
+    parser.add_argument("--policy", default=default, help=f"{says}: name, 12 or more digits of its digest, or a .yaml file's absolute path")
 
 
 def policy_of(options: argparse.Namespace) -> Policy | None:
@@ -100,18 +101,38 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--on-bad-image", choices=get_args(OnBadImage), default="fail", help=bad)
     for row in fields(Protocol):
         read = whole_number if row.default is None else READ[type(row.default)]
-        parser.add_argument(f"--{row.name.replace('_', '-')}", type=read, default=row.default, help=SAYS[row.name])
+        says = SAYS[row.name]
+        if row.name == "batch_size":
+            read, says = number_or_auto, f"{says}; auto: probe what is fastest here, once, and say what was chosen"
+        parser.add_argument(f"--{row.name.replace('_', '-')}", type=read, default=row.default, help=says)
+
+
+def add_cache_limit(parser: argparse.ArgumentParser) -> None:
+    """`--cache-limit`: how much pixels and embeddings may take."""
+    says = (
+        "most that pixels and embeddings may take in the cache, such as 20GB; what was not used for longest is thrown away. none: no limit"
+    )
+    parser.add_argument("--cache-limit", type=cache_size, default="none", help=says)
+
+
+def obey_cache_limit(options: argparse.Namespace) -> None:
+    """Let this process (and those it starts) keep to the limit; without one, `QBIAS_CACHE_LIMIT` of the environment stands."""
+    if options.cache_limit != "none":
+        os.environ[LIMIT] = options.cache_limit
 
 
 def plan_of(options: argparse.Namespace) -> Plan:
     """What `add_plan`'s parameters ask for; the drawn world is made on first use, where a benchmark needs it.
+
+    A batch size of `auto` is the protocol's default here: which number it becomes is only known with a model (evaluate.probed).
 
     Raises
     ------
     ValueError
         If a parameter is outside its range, a benchmark unknown, or the data folder missing.
     """
-    protocol = Protocol(**{name: getattr(options, name) for name in FIELDS})
+    values = {name: getattr(options, name) for name in FIELDS}
+    protocol = Protocol(**{name: value for name, value in values.items() if (name, value) != ("batch_size", AUTO)})
     benchmarks = benchmark_list(options.benchmarks)
     own = all(benchmark_row(name).own for name in benchmarks)
     data = Path.cwd() if own and options.data == GENERATED else data_folder(options.data)
@@ -132,6 +153,34 @@ def whole_number(text: str) -> int | None:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number; give one, or 'none'") from None
+
+
+def number_or_auto(text: str) -> int | str:
+    """`"auto"` as it is; otherwise a whole number.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If it is neither.
+    """
+    try:
+        return AUTO if text == AUTO else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number; give one, or 'auto'") from None
+
+
+def cache_size(text: str) -> str:
+    """A size such as `20GB`, as it is, or `none`.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If it is neither.
+    """
+    try:
+        return "none" if bytes_named(text) is None else text
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def yes_or_no(text: str) -> bool:

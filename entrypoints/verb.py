@@ -17,6 +17,7 @@ from mlflow import MlflowException
 from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
 
 from qbias.environment import stale_metadata
+from qbias.passing import passing_folder
 from registry.leftovers import close_leftovers
 from registry.process import own_process
 
@@ -45,12 +46,13 @@ def run_verb(verb: str, parser: argparse.ArgumentParser, work: Callable[[argpars
     """
     step = _step(parser, work)
     _quiet_libraries()
+    _show_log()
     signal.signal(signal.SIGTERM, _interrupt)
     if stale := stale_metadata(PROJECT):
         print(f"warning: {stale}", file=sys.stderr)
     first: list[BaseException] = []
     try:
-        with _patience_kept(), mlflow.start_run():
+        with passing_folder(), _patience_kept(), mlflow.start_run():
             try:
                 # `mlflow run` has made the run already, under a random name.
                 mlflow.set_tags({"mlflow.runName": verb, **own_process()})
@@ -135,6 +137,23 @@ def message_of(error: BaseException) -> str:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """`mlflow run` passes Ctrl-C on as SIGTERM: treat both alike."""
     raise KeyboardInterrupt
+
+
+class _Terminal(logging.Handler):
+    """A line each on what is the error output at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)
+
+
+_TERMINAL = _Terminal()
+
+
+def _show_log() -> None:
+    """What this project logs goes to the terminal: sizes before they are used, what was damaged or thrown away, what auto chose."""
+    log = logging.getLogger("qbias")
+    log.addHandler(_TERMINAL)
+    log.setLevel(logging.INFO)
 
 
 def _quiet_libraries() -> None:

@@ -85,7 +85,7 @@ def arm_outcomes(arm: Arm, encoder: Encoder, artifact: str, plan: Plan) -> dict[
     protocol = arm.protocol(plan.protocol)
     found = {}
     for dataset in plan.datasets():
-        image_ND = other.images(_shown(arm, dataset), protocol)
+        image_ND = other.images(dataset, protocol, ids=_names(arm, dataset))
         text_MD = other.texts(dataset, protocol) if arm.texts else usual.texts(dataset, plan.protocol)
         found[dataset.benchmark] = outcomes_of(dataset, image_ND, text_MD, protocol)
     return found
@@ -96,11 +96,9 @@ def _artifact(arm: Arm, artifact: str) -> str:
     return f"{artifact} {arm.name}" if arm.bfloat16 or arm.other_order else artifact
 
 
-def _shown(arm: Arm, dataset: Dataset) -> Dataset:
-    """The same images under ids that bring them into another canonical order, where the arm asks for it."""
-    if not arm.other_order:
-        return dataset
-    return replace(dataset, images=dataset.images.assign(id=[f"{arm.name} {name}" for name in dataset.images["id"]]))
+def _names(arm: Arm, dataset: Dataset) -> list[str]:
+    """What the images' canonical order is made from: their ids, or other names where the arm asks for another order."""
+    return [f"{arm.name} {name}" if arm.other_order else name for name in dataset.images["id"]]
 
 
 def _no_predict(frame: object) -> Any:

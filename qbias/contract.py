@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from qbias.benchmarks.content import canonical_order
+from qbias.decode import Advance
 from qbias.embed import batches, each_once
 from qbias.encoder import Rows
-from qbias.pixels import Advance
+from qbias.passes import PASSES
 
 Predict = Callable[[pd.DataFrame], Any]
 TOLERANCE = 1e-3
@@ -57,6 +58,7 @@ def predict_images(predict: Predict, paths: Sequence[Path], ids: Sequence[str], 
     for some in batches(len(ids), batch_size):
         rows = order[some]
         frame = pd.DataFrame({"image": [paths[row].read_bytes() for row in rows]})
+        PASSES.add("images", len(rows))
         found = checked_rows(predict(frame), names=[ids[row] for row in rows], column="image")
         pieces.update(zip(map(int, rows), found, strict=True))
         advance(len(rows))
@@ -68,6 +70,8 @@ def predict_texts(predict: Predict, texts: Sequence[str], *, batch_size: int) ->
 
     def embed(distinct: Sequence[str]) -> Rows:
         parts = [list(distinct[some]) for some in batches(len(distinct), batch_size)]
+        for part in parts:
+            PASSES.add("texts", len(part))
         return np.concatenate([checked_rows(predict(pd.DataFrame({"text": part})), names=part, column="text") for part in parts])
 
     return each_once(texts, embed)

@@ -1,25 +1,29 @@
-"""Pixels and texts -> embeddings, in canonical batches; finished work is found by content and reused.
+"""Pixels and texts -> embeddings, in canonical batches, the device never idle.
 
 What shares a batch depends on image ids and batch size alone: some quantizers' results depend on it, and class-sorted folders would
 otherwise tie quantization error to class. Shapes: N images or texts, R resolution, D embedding width.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import Any, Protocol, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
+from qbias.batch_size import out_of_memory, too_large
 from qbias.benchmarks.content import canonical_order
-from qbias.digests import json_digest
-from qbias.encoder import Encoder, Pixels, Rows
+from qbias.decode import Advance
+from qbias.encoder import Encoder, Pixels, Rows, StagedEncoder
 from qbias.environment import batch_workers
-from qbias.pixels import Advance, stored_array
-from qbias.store import cache_root, whole_file
+from qbias.passes import PASSES, Tower
+from qbias.pipeline import pipelined
 
-FORMAT = 2
-"""Raised when the same facts give other embeddings."""
-Piece = TypeVar("Piece")
+
+class PixelRows(Protocol):
+    """Pixels of which some rows are taken: an array, or StoredPixels."""
+
+    def __getitem__(self, rows: NDArray[np.intp], /) -> Pixels:
+        """(n, R, R, 3) uint8."""
 
 
 def batches(count: int, size: int) -> Iterator[slice]:
@@ -27,14 +31,24 @@ def batches(count: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
-def embed_images(encoder: Encoder, pixel_NRR3: Pixels, ids: Sequence[str], *, batch_size: int, advance: Advance) -> Rows:
+def image_run(encoder: Encoder, pixel_NRR3: PixelRows, order_N: NDArray[np.intp]) -> Callable[[Iterable[slice]], Generator[Rows]]:
+    """A function: slices of the order, each a batch -> their (n, D) unit rows, one after the other."""
+    return lambda pieces: _encoded(encoder, "images", pieces, lambda piece: pixel_NRR3[order_N[piece]])
+
+
+def text_run(encoder: Encoder, texts: Sequence[str]) -> Callable[[Iterable[slice]], Generator[Rows]]:
+    """A function: slices of the list, each a batch -> their (n, D) unit rows, one after the other."""
+    return lambda pieces: _encoded(encoder, "texts", pieces, lambda piece: texts[piece])
+
+
+def embed_images(encoder: Encoder, pixel_NRR3: PixelRows, ids: Sequence[str], *, batch_size: int, advance: Advance) -> Rows:
     """(N, D) unit rows in the order of `ids`, computed in canonical batches."""
     row_ND = np.empty((len(ids), encoder.width), dtype=np.float32)
-    order = canonical_order(ids)
-    pieces = [order[some] for some in batches(len(ids), batch_size)]
-    for rows, found in zip(pieces, _side_by_side(lambda rows: encoder.images(pixel_NRR3[rows]), pieces), strict=True):
-        row_ND[rows] = found
-        advance(len(rows))
+    order_N = canonical_order(ids)
+    pieces = list(batches(len(ids), batch_size))
+    for piece, found in zip(pieces, image_run(encoder, pixel_NRR3, order_N)(pieces), strict=True):
+        row_ND[order_N[piece]] = found
+        advance(len(found))
     return row_ND
 
 
@@ -43,7 +57,7 @@ def embed_texts(encoder: Encoder, texts: Sequence[str], *, batch_size: int, adva
 
     def embed(distinct: Sequence[str]) -> Rows:
         found = []
-        for row_ND in _side_by_side(encoder.texts, [distinct[some] for some in batches(len(distinct), batch_size)]):
+        for row_ND in text_run(encoder, distinct)(batches(len(distinct), batch_size)):
             found.append(row_ND)
             advance(len(row_ND))
         return np.concatenate(found)
@@ -60,32 +74,44 @@ def each_once(texts: Sequence[str], embed: Callable[[Sequence[str]], Rows]) -> R
     return embed(list(number))[[number[text] for text in texts]]
 
 
-def _side_by_side(encode: Callable[[Piece], Rows], pieces: Sequence[Piece]) -> Iterator[Rows]:
-    """`encode` of every piece, in order; several batches at a time, each computed by one thread.
+def _encoded(encoder: Encoder, tower: Tower, pieces: Iterable[slice], take: Callable[[slice], Any]) -> Generator[Rows]:
+    """The rows of every piece, in order, several batches at a time; what a batch gives does not depend on what runs beside it.
 
-    The first piece goes alone: some libraries lay out their weights for the processor at the first call. What a batch gives does not
-    depend on what runs beside it. When the caller stops early, no further batch is begun.
+    On a GPU one thread takes the rows of the next batches and copies them there, another one queues the computation, and this one
+    waits for the results; elsewhere each batch is computed by one thread, and there are as many as cores.
+
+    Raises
+    ------
+    ValueError
+        If a batch does not fit in memory, with the largest number of rows that did.
     """
-    yield from (encode(piece) for piece in pieces[:1])
-    with ThreadPoolExecutor(batch_workers()) as pool:
-        try:
-            yield from pool.map(encode, pieces[1:])
-        finally:
-            pool.shutdown(cancel_futures=True)
+    most = 0
+
+    def taken(piece: slice) -> Any:
+        nonlocal most
+        most = max(most, piece.stop - piece.start)
+        return take(piece)
+
+    try:
+        yield from _computed(encoder, tower, pieces, taken)
+        return
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        reason = str(error)
+    # Outside of the handler: the error's frames would hold on to the memory that the search for a smaller batch needs.
+    raise too_large(encoder, tower, most, reason)
 
 
-def stored_embeddings(kind: str, facts: object, compute: Callable[[], Rows]) -> Rows:
-    """The embeddings that were made from `facts` before, or `compute()`, kept for the next time.
+def _computed(encoder: Encoder, tower: Tower, pieces: Iterable[slice], take: Callable[[slice], Any]) -> Generator[Rows]:
+    def count(batch: Any) -> Any:
+        PASSES.add(tower, len(batch))
+        return batch
 
-    Parameters
-    ----------
-    kind : "images" or "texts", a folder of the cache.
-    facts : JSON value naming everything that the result depends on (weights, rows, batch size, machine).
-    """
-    file = cache_root() / "embeddings" / kind / f"{json_digest([FORMAT, facts])}.npy"
-    if (kept := stored_array(file)) is not None:
-        return np.asarray(kept)
-    row_ND = compute()
-    with whole_file(file) as beside, beside.open("wb") as stream:
-        np.save(stream, row_ND)
-    return row_ND
+    if getattr(encoder, "staged", False):
+        staged = cast(StagedEncoder, encoder)
+        load, start = (staged.load_images, staged.start_images) if tower == "images" else (staged.load_texts, staged.start_texts)
+        yield from map(staged.finished, pipelined(pieces, lambda piece: load(count(take(piece))), start, workers=1))
+    else:
+        encode = encoder.images if tower == "images" else encoder.texts
+        yield from pipelined(pieces, take, lambda batch: encode(count(batch)), workers=batch_workers())

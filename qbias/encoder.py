@@ -5,7 +5,7 @@ Shapes: N rows in the batch, R resolution, D embedding width, T token context.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,3 +39,29 @@ class Encoder(Protocol):
 
     def texts(self, texts: Sequence[str]) -> Rows:
         """N texts, padded to the context length T -> (N, D) float32 rows of length 1."""
+
+
+class StagedEncoder(Encoder, Protocol):
+    """An Encoder on a device that works while its caller prepares the next batch: `images` is `finished(start_images(load_images(x)))`.
+
+    Attributes
+    ----------
+    staged : true where the steps are worth taking one by one.
+    """
+
+    staged: bool
+
+    def load_images(self, pixel_NRR3: Pixels) -> Any:
+        """Begin to copy the pixels to the device; any thread."""
+
+    def load_texts(self, texts: Sequence[str]) -> Any:
+        """Begin to copy the texts' tokens to the device; any thread."""
+
+    def start_images(self, loaded: Any) -> Any:
+        """Queue the computation and the way back; one thread."""
+
+    def start_texts(self, loaded: Any) -> Any:
+        """Queue the computation and the way back; one thread."""
+
+    def finished(self, started: Any) -> Rows:
+        """Wait for what was started: (N, D) float32 rows of length 1."""

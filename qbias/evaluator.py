@@ -28,15 +28,15 @@ from qbias.benchmarks import benchmark_row
 from qbias.digests import file_digest, json_digest, mapping_digest
 from qbias.environment import machine_facts
 from qbias.group_tables import class_table, group_table, recall_table
-from qbias.measure import measure
-from qbias.outcomes import outcomes_of, write_outcomes
+from qbias.measure import measured
 from qbias.plan import Plan
 from qbias.protocol import protocol_from
 from qbias.records import Dataset, Outcomes
+from qbias.streamed import store_outcomes
 from qbias.subject import Subject
 
 MODEL_TYPE = "qbias"
-FORMAT = 2
+FORMAT = 3
 """Raised when the same embeddings give other outcomes or metrics, so that older runs are not taken for current ones."""
 MLFLOW_DIGEST_LENGTH = 36
 
@@ -73,7 +73,7 @@ def evaluate_model(model: PyFuncModel, plan: Plan, *, title: str) -> dict[str, d
     datasets = plan.datasets()
     _log_conditions(plan)
     for dataset in datasets:
-        _subject(model, title).check_images(dataset)
+        _subject(model, title).check_images(dataset, plan.protocol)
     metrics: dict[str, dict[str, float]] = {}
     insufficient: list[dict[str, Any]] = []
     digests: dict[str, str] = {}
@@ -178,16 +178,15 @@ class QbiasEvaluator(ModelEvaluator):  # type: ignore[misc]
             raise ValueError("the qbias evaluator needs a model, not stored predictions: pass model=")
         _check_manifest(dataset.features_data, ours)
         image_ND, text_MD = _subject(model, evaluator_config.get("title", "model")).embeddings(ours, plan.protocol)
-        outcomes = outcomes_of(ours, image_ND, text_MD, plan.protocol)
-        measured, insufficient = measure(outcomes)
         uri = f"runs:/{run_id}/outcomes/{ours.benchmark}"
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder) / "outcomes" / ours.benchmark
-            write_outcomes(outcomes, place)
+            source, outcomes = store_outcomes(ours, image_ND, text_MD, plan.protocol, place)
+            found, insufficient = measured(source, ours.kind)
             _write_tables(outcomes, plan, place)
             digest = file_digest(place / "outcomes.json")
             mlflow.MlflowClient().log_artifacts(run_id, folder)
-        metrics = {row.name: row.value for row in measured}
+        metrics = {row.name: row.value for row in found}
         if model_id is None:
             # With a model id MLflow itself logs what is returned, linked to model and dataset; without one nobody does.
             mlflow.log_metrics(metrics, run_id=run_id, dataset=_mlflow_dataset(plan))
@@ -198,10 +197,11 @@ class QbiasEvaluator(ModelEvaluator):  # type: ignore[misc]
         return EvaluationResult(metrics=metrics, artifacts=artifacts)
 
 
-def _write_tables(outcomes: Outcomes, plan: Plan, place: Path) -> None:
+def _write_tables(outcomes: Outcomes | None, plan: Plan, place: Path) -> None:
     """What people read beside the outcomes: recalls by class and group, and the images that were left out."""
     (benchmark,) = plan.benchmarks
-    tables = {"classes": class_table(outcomes), "groups": group_table(outcomes), "recalls": recall_table(outcomes)}
+    makers = {"classes": class_table, "groups": group_table, "recalls": recall_table}
+    tables = {} if outcomes is None else {name: make(outcomes) for name, make in makers.items()}
     tables["skipped_images"] = pd.DataFrame([asdict(row) for row in plan.skipped(benchmark)])
     for name, table in tables.items():
         if not table.empty:

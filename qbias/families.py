@@ -1,4 +1,4 @@
-"""The families of metrics: what each computes from prepared outcomes, and when it must not be computed at all.
+"""The families of metrics: what each computes from outcomes, whole or tallied, and when it must not be computed at all.
 
 A family yields one result per pair, attribute, value or k: Measured with the counts behind it, or Insufficient with the reason. The
 arithmetic itself is in qbias/metrics.
@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from qbias.metrics import RecallGaps, Skews, accuracy, recall_at_k, values, worst_group_accuracy
-from qbias.prepared import Prepared
+from qbias.measurable import Measurable
+from qbias.metrics import RecallGaps, Skews, values, worst_group
 from qbias.records import Insufficient, Measured
 
 Result = Measured | Insufficient
@@ -27,24 +27,24 @@ def slug(value: str) -> str:
     return re.sub(r"[^0-9a-z]+", "-", value.lower()).strip("-") or "unnamed"
 
 
-def accuracies(prepared: Prepared, pattern: str) -> Iterator[Result]:
+def accuracies(prepared: Measurable, pattern: str) -> Iterator[Result]:
     """Share of images that are hits, at each k."""
-    images, classes = prepared.outcomes.frames["images"], len(prepared.classes)
+    images, classes = prepared.rows("images"), len(prepared.classes)
     for k in prepared.ks:
         name = pattern.format(benchmark=prepared.benchmark, k=k)
         if k >= classes:
             yield Insufficient(name, f"k={k} takes all {classes} classes, where every image is a hit", {"classes": classes, "k": k})
-        elif images.empty:
+        elif not images:
             yield Insufficient(name, "there is no image", {"images": 0})
         else:
-            found = images[f"hit_at_{k}"].to_numpy(dtype=bool)
-            yield Measured(name, accuracy(found), {"images": len(found), "hits": int(found.sum())})
+            found = prepared.hit_images(k)
+            yield Measured(name, found / images, {"images": images, "hits": found})
 
 
-def disparities(value: Callable[[Prepared, RecallGaps], float]) -> Callable[[Prepared, str], Iterator[Result]]:
+def disparities(value: Callable[[Measurable, RecallGaps], float]) -> Callable[[Measurable, str], Iterator[Result]]:
     """The family of one number made of the recall gaps, for each pair and k."""
 
-    def compute(prepared: Prepared, pattern: str) -> Iterator[Result]:
+    def compute(prepared: Measurable, pattern: str) -> Iterator[Result]:
         floor, classes = int(prepared.facts["min_per_group"]), len(prepared.classes)
         for (pair, k), gaps in prepared.gaps.items():
             name = pattern.format(benchmark=prepared.benchmark, pair=name_part(pair), k=k)
@@ -79,11 +79,10 @@ def _gap_counts(gaps: RecallGaps) -> dict[str, int]:
     }
 
 
-def worst_groups(prepared: Prepared, pattern: str) -> Iterator[Result]:
+def worst_groups(prepared: Measurable, pattern: str) -> Iterator[Result]:
     """Accuracy of the worst group of each attribute of the pairs, and of each two of them together, at each k."""
-    images, floor, classes = prepared.outcomes.frames["images"], int(prepared.facts["min_per_group"]), len(prepared.classes)
-    for attributes, group_N in prepared.group_columns.items():
-        sizes = prepared.group_sizes[attributes]
+    floor, classes = int(prepared.facts["min_per_group"]), len(prepared.classes)
+    for attributes, sizes in prepared.group_sizes.items():
         for k in prepared.ks:
             name = pattern.format(benchmark=prepared.benchmark, attribute="-and-".join(map(name_part, attributes)), k=k)
             groups = prepared.compared_groups(attributes, k)
@@ -93,31 +92,32 @@ def worst_groups(prepared: Prepared, pattern: str) -> Iterator[Result]:
                 counts = {"groups": len(sizes), "images_of_largest": max(sizes.values(), default=0), "min_per_group": floor}
                 yield Insufficient(name, f"fewer than two groups have {floor} images", counts)
             else:
-                _, value, size = worst_group_accuracy(images[f"hit_at_{k}"], group_N, groups=groups, min_per_group=floor)
-                yield Measured(name, value, {"images": int(np.count_nonzero(group_N != "")), "worst_group": size, "groups": len(groups)})
+                _, value, size = worst_group(prepared.group_hits(attributes, k, groups), groups=groups, min_per_group=floor)
+                yield Measured(name, value, {"images": prepared.annotated(attributes), "worst_group": size, "groups": len(groups)})
 
 
-def recalls(frame: str, candidates: str) -> Callable[[Prepared, str], Iterator[Result]]:
+def recalls(frame: str, candidates: str) -> Callable[[Measurable, str], Iterator[Result]]:
     """The family of retrieval recalls whose queries are the rows of `frame` and whose answers are `candidates`."""
 
-    def compute(prepared: Prepared, pattern: str) -> Iterator[Result]:
-        rank = prepared.outcomes.frames[frame]["rank"].to_numpy()
-        items = len(prepared.outcomes.frames[candidates])
+    def compute(prepared: Measurable, pattern: str) -> Iterator[Result]:
+        queries, items = prepared.rows(frame), prepared.rows(candidates)
         for k in prepared.ks:
             name = pattern.format(benchmark=prepared.benchmark, k=k)
             if k >= items:
                 reason = f"k={k} takes all {items} {candidates}, where every query is answered"
                 yield Insufficient(name, reason, {candidates: items, "k": k})
+            elif not queries:
+                yield Insufficient(name, "there is no query", {"queries": 0})
             else:
-                yield Measured(name, recall_at_k(rank, k=k), {"queries": len(rank), candidates: items})
+                yield Measured(name, prepared.answered(frame, k) / queries, {"queries": queries, candidates: items})
 
     return compute
 
 
-def _too_few(prepared: Prepared, attribute: str) -> tuple[str, dict[str, int]] | None:
+def _too_few(prepared: Measurable, attribute: str) -> tuple[str, dict[str, int]] | None:
     """Why an attribute's skews say nothing, if so."""
-    group_N, k = prepared.column(attribute), int(prepared.facts["k"])
-    images, present = int(np.count_nonzero(group_N != "")), len(values(group_N))
+    sizes, k = prepared.value_sizes(attribute), int(prepared.facts["k"])
+    images, present = sum(sizes.values()), len(values(list(sizes)))
     if not images:
         return f"no image has {attribute}", {"images": 0}
     if k >= images:
@@ -127,10 +127,10 @@ def _too_few(prepared: Prepared, attribute: str) -> tuple[str, dict[str, int]] |
     return None
 
 
-def skew_summaries(value: Callable[[Skews], float]) -> Callable[[Prepared, str], Iterator[Result]]:
+def skew_summaries(value: Callable[[Skews], float]) -> Callable[[Measurable, str], Iterator[Result]]:
     """The family of one number made of an attribute's skews."""
 
-    def compute(prepared: Prepared, pattern: str) -> Iterator[Result]:
+    def compute(prepared: Measurable, pattern: str) -> Iterator[Result]:
         for attribute in prepared.attributes:
             name = pattern.format(benchmark=prepared.benchmark, attribute=name_part(attribute), k=prepared.facts["k"])
             if short := _too_few(prepared, attribute):
@@ -142,18 +142,18 @@ def skew_summaries(value: Callable[[Skews], float]) -> Callable[[Prepared, str],
     return compute
 
 
-def _skew_counts(prepared: Prepared, found: Skews) -> dict[str, int]:
-    return {"prompts": len(found.skew_PG), "images": len(prepared.score_NP), "values": len(found.groups), "floored": found.floored}
+def _skew_counts(prepared: Measurable, found: Skews) -> dict[str, int]:
+    return {"prompts": len(found.skew_PG), "images": prepared.rows("images"), "values": len(found.groups), "floored": found.floored}
 
 
-def value_skews(prepared: Prepared, pattern: str) -> Iterator[Result]:
+def value_skews(prepared: Measurable, pattern: str) -> Iterator[Result]:
     """Mean skew over the prompts of each value of each attribute."""
     for attribute, listed in prepared.attributes.items():
         short = _too_few(prepared, attribute)
         for value in listed:
             parts = {"attribute": name_part(attribute), "value": slug(value), "k": prepared.facts["k"]}
             name = pattern.format(benchmark=prepared.benchmark, **parts)
-            images = int(np.count_nonzero(prepared.column(attribute) == value))
+            images = prepared.value_sizes(attribute).get(value, 0)
             if short:
                 yield Insufficient(name, *short)
             elif not images:

@@ -12,6 +12,7 @@ import numpy as np
 
 from qbias.families import Result, accuracies, disparities, recalls, skew_summaries, value_skews, worst_groups
 from qbias.group_tables import class_table, group_table, recall_table
+from qbias.measurable import Measurable
 from qbias.metrics import macro_gap, max_disparity, min_disparity
 from qbias.prepared import Prepared
 from qbias.records import Harm, Insufficient, Kind, Measured, Outcomes
@@ -26,13 +27,13 @@ class Metric:
     pattern : the logged name, its variable parts in braces (protocol.md 8).
     kind : the kind of benchmark it belongs to.
     harm : see records.Harm.
-    compute : the family's values from prepared outcomes, each under its full name.
+    compute : the family's values from outcomes, whole or tallied, each under its full name.
     """
 
     pattern: str
     kind: Kind
     harm: Harm
-    compute: Callable[[Prepared, str], Iterator[Result]]
+    compute: Callable[[Measurable, str], Iterator[Result]]
 
 
 METRICS: tuple[Metric, ...] = (
@@ -107,17 +108,21 @@ def measure(outcomes: Outcomes) -> tuple[list[Measured], list[Insufficient]]:
     ValueError
         If two pairs, attributes or values would share a metric's name.
     """
-    prepared = Prepared(outcomes)
-    rows = (row for row in METRICS if row.kind == outcomes.kind)
-    results = [result for row in rows for result in row.compute(prepared, row.pattern)]
+    return measured(Prepared(outcomes), outcomes.kind)
+
+
+def measured(source: Measurable, kind: Kind) -> tuple[list[Measured], list[Insufficient]]:
+    """What `measure` gives, from anything that answers the families' questions, such as a Tally."""
+    rows = (row for row in METRICS if row.kind == kind)
+    results = [result for row in rows for result in row.compute(source, row.pattern)]
     shared = [name for name, times in Counter(result.name for result in results).items() if times > 1]
     if shared:
         raise ValueError(
             f"pairs, attributes or values share a metric name ({', '.join(shared[:3])}): rename them so that letters or digits differ"
         )
-    measured = [result for result in results if isinstance(result, Measured)]
-    assert all(np.isfinite(result.value) for result in measured)
-    return measured, [result for result in results if isinstance(result, Insufficient)]
+    found = [result for result in results if isinstance(result, Measured)]
+    assert all(np.isfinite(result.value) for result in found)
+    return found, [result for result in results if isinstance(result, Insufficient)]
 
 
 def harm_of(metric_name: str) -> Harm:
@@ -139,4 +144,4 @@ def harm_of(metric_name: str) -> Harm:
     raise ValueError(f"unknown metric {metric_name!r}: names look like {', '.join(row.pattern for row in METRICS)}")
 
 
-__all__ = ["METRICS", "Metric", "class_table", "group_table", "harm_of", "measure", "recall_table"]
+__all__ = ["METRICS", "Metric", "class_table", "group_table", "harm_of", "measure", "measured", "recall_table"]

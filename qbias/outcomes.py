@@ -3,36 +3,21 @@
 Shapes: N images, M texts, D embedding width, C classes, T templates, P prompts, K top ranks.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from qbias.digests import file_digest
-from qbias.metrics import hits, image_ranks, scorer, skews, text_ranks, top_images, top_k_indices
+from qbias.metrics import Scorer, both_ranks, hits, scorer, skews, top_images, top_k_indices
+from qbias.outcome_files import RECORD, read_outcomes, write_outcomes
 from qbias.protocol import Protocol
-from qbias.records import Dataset, Kind, Outcomes
-from qbias.store import whole_file
+from qbias.records import Dataset, Outcomes
+from qbias.unit_rows import Rows, UnitRows
 
-Rows = NDArray[np.floating]
 TOP = 5
-SCORED_AT_ONCE = 4096
-"""Images per matrix of class scores: 16 MB at 1,000 classes."""
-UNIT_TOLERANCE = 1e-3
-FRAMES: dict[str, tuple[str, ...]] = {
-    "classification": ("images",),
-    "retrieval": ("captions", "images"),
-    "skew": ("images", "prompts"),
-}
-RECORD = "outcomes.json"
-ALTERED = "the outcomes were altered or not stored whole: evaluate the model again"
 
 
 def outcomes_of(dataset: Dataset, image_ND: Rows, text_MD: Rows, protocol: Protocol) -> Outcomes:
@@ -53,35 +38,37 @@ def outcomes_of(dataset: Dataset, image_ND: Rows, text_MD: Rows, protocol: Proto
     ValueError
         If an embedding is missing, not finite or not of length 1, naming the first.
     """
-    image = _unit_rows(image_ND, list(dataset.images["id"]), "image")
-    text = _unit_rows(text_MD, list(dataset.texts["text"]), "text")
-    if image.shape[1] != text.shape[1]:
-        raise ValueError(f"images have width {image.shape[1]} and texts {text.shape[1]}: both must come from the same model")
+    image, text = checked_rows(dataset, image_ND, text_MD)
     makers = {"classification": _classification, "retrieval": _retrieval, "skew": _skew}
-    return Outcomes(
-        benchmark=dataset.benchmark,
-        kind=dataset.kind,
-        facts=dict(dataset.facts),
-        frames=makers[dataset.kind](dataset, image, text),
-        dataset_digest=dataset.digest,
-        prompts_sha256=dataset.prompts_sha256,
-        protocol=protocol.as_dict(),
-        protocol_digest=protocol.digest(),
-    )
+    return Outcomes(frames=makers[dataset.kind](dataset, image, text), **conditions(dataset, protocol))
 
 
-def _unit_rows(row_ND: Rows, names: list[str], what: str) -> NDArray[np.float32]:
-    """The rows, checked and brought to length 1 within float32."""
-    row = np.asarray(row_ND, dtype=np.float32)
-    if row.ndim != 2 or len(row) != len(names):
-        raise ValueError(f"{what} embeddings have shape {row.shape}, expected ({len(names)}, D): one row per {what}")
-    length = np.linalg.norm(row, axis=1, keepdims=True)
-    bad = ~(np.abs(length[:, 0] - 1) <= UNIT_TOLERANCE)
-    if bad.any():
-        first = int(np.argmax(bad))
-        where = f"{what} row {first} ({names[first]!r}) has length {float(length[first, 0]):.4g}"
-        raise ValueError(f"{where}; {int(bad.sum())} such rows: every embedding must be finite and of length 1")
-    return np.asarray(row / length, dtype=np.float32)
+def conditions(dataset: Dataset, protocol: Protocol) -> dict[str, Any]:
+    """What outcomes say beside their frames."""
+    return {
+        "benchmark": dataset.benchmark,
+        "kind": dataset.kind,
+        "facts": dict(dataset.facts),
+        "dataset_digest": dataset.digest,
+        "prompts_sha256": dataset.prompts_sha256,
+        "protocol": protocol.as_dict(),
+        "protocol_digest": protocol.digest(),
+    }
+
+
+def checked_rows(dataset: Dataset, image_ND: Rows, text_MD: Rows) -> tuple[UnitRows, UnitRows]:
+    """The embeddings of images and texts, after a look at every row.
+
+    Raises
+    ------
+    ValueError
+        If an embedding is missing, not finite or not of length 1, naming the first, or the widths differ.
+    """
+    image = UnitRows(np.asanyarray(image_ND), list(dataset.images["id"]), "image")
+    text = UnitRows(np.asanyarray(text_MD), list(dataset.texts["text"]), "text")
+    if image.width != text.width:
+        raise ValueError(f"images have width {image.width} and texts {text.width}: both must come from the same model")
+    return image, text
 
 
 def class_embeddings(text_MD: Rows, *, classes: int) -> NDArray[np.float32]:
@@ -110,44 +97,62 @@ def class_embeddings(text_MD: Rows, *, classes: int) -> NDArray[np.float32]:
     return np.asarray(mean_CD / length, dtype=np.float32)
 
 
-def _classification(dataset: Dataset, image_ND: NDArray[np.float32], text_MD: NDArray[np.float32]) -> dict[str, pd.DataFrame]:
+def _classification(dataset: Dataset, image: UnitRows, text: UnitRows) -> dict[str, pd.DataFrame]:
     facts, images = dataset.facts, dataset.images
-    class_CD = class_embeddings(text_MD, classes=len(facts["classes"]))
+    class_CD = class_embeddings(text[:], classes=len(facts["classes"]))
     scores = scorer(class_CD)
     wanted = max(TOP, *facts["ks"])
     kept = min(wanted, len(class_CD))
-    top_NK = np.full((len(image_ND), wanted), -1, dtype=np.int64)
-    for start in range(0, len(image_ND), SCORED_AT_ONCE):
-        part = slice(start, start + SCORED_AT_ONCE)
-        top_NK[part, :kept] = top_k_indices(scores(image_ND[part]), k=kept)
+    top_NK = np.full((len(image), wanted), -1, dtype=np.int64)
+    for part in image.parts():
+        top_NK[part, :kept] = top_k_indices(scores(image[part]), k=kept)
     columns: dict[str, Any] = {f"top_{rank + 1}": top_NK[:, rank] for rank in range(wanted)}
-    for k in facts["ks"]:
-        found = hits(images["label"], top_NK, k=k)
-        if facts["class2"] == "either":
-            found = found | hits(images["label2"], top_NK, k=k)
-        columns[f"hit_at_{k}"] = found
+    columns |= {f"hit_at_{k}": found for k, found in hit_columns(images, top_NK, facts).items()}
     return {"images": images.drop(columns="path").assign(**columns)}
 
 
-def _retrieval(dataset: Dataset, image_ND: NDArray[np.float32], text_MD: NDArray[np.float32]) -> dict[str, pd.DataFrame]:
+def hit_columns(images: pd.DataFrame, top_NK: NDArray[np.int64], facts: Mapping[str, Any]) -> dict[int, NDArray[np.bool_]]:
+    """Which images are hits at each of the facts' ks, by the protocol's rule for second classes.
+
+    Parameters
+    ----------
+    images : with `label` and `label2`. top_NK : (N, K) best classes of each. facts : `ks`, none above K, and `class2`.
+
+    Returns
+    -------
+    (N,) booleans by k.
+    """
+    found = {k: hits(images["label"], top_NK, k=k) for k in facts["ks"]}
+    if facts["class2"] == "either":
+        found = {k: hit | hits(images["label2"], top_NK, k=k) for k, hit in found.items()}
+    return found
+
+
+def _retrieval(dataset: Dataset, image: UnitRows, text: UnitRows) -> dict[str, pd.DataFrame]:
     image_M, ids = dataset.texts["image"].to_numpy(), dataset.images["id"]
-    captions = {
-        "caption": np.arange(len(text_MD)),
-        "image": ids.to_numpy()[image_M],
-        "rank": image_ranks(text_MD, image_ND, image_M),
-    }
-    return {
-        "captions": pd.DataFrame(captions),
-        "images": dataset.images.drop(columns="path").assign(rank=text_ranks(image_ND, text_MD, image_M)),
-    }
+    rank_M, rank_N = both_ranks(text[:], image[:], image_M)
+    captions = {"caption": np.arange(len(text)), "image": ids.to_numpy()[image_M], "rank": rank_M}
+    return {"captions": pd.DataFrame(captions), "images": dataset.images.drop(columns="path").assign(rank=rank_N)}
 
 
-def _skew(dataset: Dataset, image_ND: NDArray[np.float32], text_MD: NDArray[np.float32]) -> dict[str, pd.DataFrame]:
-    # Images are the items of a search: two that are the same must tie.
-    images, score_NP = dataset.images.drop(columns="path"), scorer(image_ND)(text_MD).T
-    scores = pd.DataFrame(score_NP, columns=[f"score_{prompt}" for prompt in range(len(text_MD))])
+def _skew(dataset: Dataset, image: UnitRows, text: UnitRows) -> dict[str, pd.DataFrame]:
+    score_NP = prompt_scores(scorer(text[:]), image, slice(0, len(image)), prompts=len(text))
     parts = [_top_counts(dataset, score_NP, name, values) for name, values in dataset.facts["attributes"].items()]
-    return {"images": pd.concat([images, scores], axis=1), "prompts": pd.concat(parts, ignore_index=True)}
+    return {"images": scored_images(dataset.images, score_NP), "prompts": pd.concat(parts, ignore_index=True)}
+
+
+def prompt_scores(scores_of: Scorer, image: UnitRows, part: slice, *, prompts: int) -> NDArray[np.float32]:
+    """Scores of a part of the images with P prompts, prompt by prompt in memory, as a frame keeps its columns."""
+    score_NP = np.empty((prompts, part.stop - part.start), dtype=np.float32).T
+    for some in image.parts(part):
+        score_NP[some.start - part.start : some.stop - part.start] = scores_of(image[some])
+    return score_NP
+
+
+def scored_images(images: pd.DataFrame, score_NP: NDArray[np.float32]) -> pd.DataFrame:
+    """The `images` frame of skew outcomes, or of a part of them: a column of scores for each prompt."""
+    scores = pd.DataFrame(score_NP, columns=[f"score_{prompt}" for prompt in range(score_NP.shape[1])], index=images.index)
+    return pd.concat([images.drop(columns="path"), scores], axis=1)
 
 
 def _top_counts(dataset: Dataset, score_NP: NDArray[np.float32], name: str, values: list[str]) -> pd.DataFrame:
@@ -160,8 +165,14 @@ def _top_counts(dataset: Dataset, score_NP: NDArray[np.float32], name: str, valu
         k = min(int(dataset.facts["k"]), len(score))
         found = skews(group_N[annotated], score, k=k, top_PK=top_images(score, k=k))
         count |= dict(zip(found.groups, found.count_PG.T, strict=True))
-    texts, prompts = list(dataset.texts["text"]), range(score_NP.shape[1])
-    rows = [(prompt, texts[prompt], name, value, int(count[value][prompt])) for prompt in prompts for value in values]
+    return prompt_counts(dataset, name, {value: count[value] for value in values})
+
+
+def prompt_counts(dataset: Dataset, attribute: str, count: Mapping[str, NDArray[np.int64]]) -> pd.DataFrame:
+    """The rows of the `prompts` frame that belong to one attribute: (P,) images in the top k by value."""
+    rows = [
+        (prompt, text, attribute, value, int(count[value][prompt])) for prompt, text in enumerate(dataset.texts["text"]) for value in count
+    ]
     return pd.DataFrame(rows, columns=["prompt", "text", "attribute", "value", "count"])
 
 
@@ -191,66 +202,4 @@ def positives(outcomes: Outcomes) -> Positives:
     return Positives(np.concatenate([row, row[also]]), np.concatenate([label, second[also]]), both)
 
 
-def write_outcomes(outcomes: Outcomes, folder: Path) -> None:
-    """Store the outcomes: one Parquet file per frame and `outcomes.json` with the rest and each file's sha256.
-
-    Equal outcomes give equal bytes (same library versions). The record is written last: without it nothing counts as stored.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    sha256 = {}
-    for name, frame in outcomes.frames.items():
-        file = folder / f"{name}.parquet"
-        with whole_file(file) as beside:
-            pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), beside, compression="zstd")
-        sha256[file.name] = file_digest(file)
-    record = {
-        "benchmark": outcomes.benchmark,
-        "kind": outcomes.kind,
-        "facts": outcomes.facts,
-        "dataset_digest": outcomes.dataset_digest,
-        "prompts_sha256": outcomes.prompts_sha256,
-        "protocol": outcomes.protocol,
-        "protocol_digest": outcomes.protocol_digest,
-        "sha256": sha256,
-    }
-    with whole_file(folder / RECORD) as beside:
-        beside.write_text(json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def read_outcomes(folder: Path) -> Outcomes:
-    """The outcomes that `write_outcomes` stored, exactly.
-
-    Raises
-    ------
-    ValueError
-        If a file is missing, cannot be read, or is not the one that was stored.
-    """
-    record = _record(folder)
-    frames = {}
-    for name in FRAMES[record["kind"]]:
-        file = folder / f"{name}.parquet"
-        if not file.is_file() or file_digest(file) != record["sha256"].get(file.name):
-            raise ValueError(f"{file}: missing, or its sha256 is not the one in {RECORD}; {ALTERED}")
-        # Half the time of pq.read_table, which looks for a data set of several files first.
-        with pq.ParquetFile(file) as table:
-            frames[name] = table.read().to_pandas()
-    fields = ("benchmark", "kind", "facts", "dataset_digest", "prompts_sha256", "protocol", "protocol_digest")
-    return Outcomes(frames=frames, **{name: record[name] for name in fields})
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    file = folder / RECORD
-    try:
-        record = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{file}: cannot be read ({error}); {ALTERED}") from None
-    texts = ("benchmark", "kind", "dataset_digest", "prompts_sha256", "protocol_digest")
-    whole = (
-        isinstance(record, dict)
-        and all(isinstance(record.get(name), str) for name in texts)
-        and all(isinstance(record.get(name), dict) for name in ("facts", "protocol", "sha256"))
-        and record["kind"] in get_args(Kind)
-    )
-    if not whole:
-        raise ValueError(f"{file}: not a record of outcomes; {ALTERED}")
-    return dict(record)
+__all__ = ["RECORD", "Positives", "class_embeddings", "outcomes_of", "positives", "read_outcomes", "write_outcomes"]

@@ -4,33 +4,24 @@ Shapes: N images, R resolution.
 """
 
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from typing import Literal, get_args
 
 from qbias.benchmarks.content import without
 from qbias.benchmarks.problems import Problems
+from qbias.decode import Advance, faults
 from qbias.digests import json_digest
-from qbias.encoder import Pixels
 from qbias.environment import library_version
-from qbias.preprocess import FORMATS, MOST_PIXELS, MOST_STRETCHED, BadImage, crop
+from qbias.pixel_store import StoredPixels
+from qbias.preprocess import FORMATS, MOST_PIXELS, MOST_STRETCHED, crop
 from qbias.records import Dataset
 from qbias.store import cache_root, whole_file
 
-Advance = Callable[[int], object]
-"""Called with the number of rows just finished: a progress bar's `update`."""
+LOG = logging.getLogger(__name__)
 OnBadImage = Literal["fail", "skip"]
-THREADS = min(32, (os.cpu_count() or 1) + 4)
-"""Pillow lets go of the interpreter lock while it decodes and resizes; preprocess.ROOM bounds the memory, whatever this number is."""
-# One piece of memory per image: glibc gives large pieces back when they are free, but keeps those of Pillow's default 16 MiB per thread.
-Image.core.set_block_size(1 << 29)  # type: ignore[attr-defined]
 TRIED_AT = 8
 """Resolution at which images are tried: any will do, because whether an image is usable does not depend on it."""
 REMEDY = "replace the file, or take its row out, or leave out all such images on both sides of every pair with on_bad_image=skip"
@@ -90,7 +81,7 @@ def unreadable(dataset: Dataset, *, advance: Advance = lambda count: None) -> tu
     file = _answer_file(dataset)
     reasons = _kept(file)
     if reasons is None:
-        bad = _tried(dataset, lambda row, path: crop(path, TRIED_AT), advance)
+        bad = faults([dataset.root / path for path in dataset.images["path"]], lambda file: crop(file, TRIED_AT), advance)
         reasons = {row: fault.reason for row, fault in bad.items()}
         if all(fault.lasting for fault in bad.values()):
             _keep(file, reasons)
@@ -102,63 +93,22 @@ def _answer_file(dataset: Dataset) -> Path:
     return cache_root() / "unreadable" / f"{json_digest(facts)}.json"
 
 
-def pixels(dataset: Dataset, resolution: int, *, advance: Advance = lambda count: None) -> Pixels:
+def pixels(dataset: Dataset, resolution: int, *, advance: Advance = lambda count: None) -> StoredPixels:
     """Every image of `dataset` as the reference preprocessing leaves it before mean and std; decoded once and kept.
 
     Returns
     -------
-    (N, R, R, 3) uint8, read from disk as needed (a memory map), in the dataset's own order.
+    (N, R, R, 3) uint8 in the dataset's own order, read from disk as needed (see StoredPixels).
 
     Raises
     ------
     ValueError
-        If images cannot be decoded; all of them are listed (up to 20, and how many more).
+        If images cannot be decoded; all of them are listed (up to 20, and how many more). If there is no room for the pixels (NoRoom).
     """
-    versions = {name: library_version(name) for name in ("pillow", "torchvision")}
-    file = cache_root() / "pixels" / f"{json_digest([dataset.digest, resolution, versions])}.npy"
-    if (kept := stored_array(file)) is not None:
-        return kept
-    with whole_file(file) as beside:
-        # open_memmap wants the name that np.load will see; the rename comes after the last image.
-        shape = (len(dataset.images), resolution, resolution, 3)
-        stored = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=shape)
-
-        def store(row: int, path: Path) -> None:
-            stored[row] = crop(path, resolution)
-
-        bad = _tried(dataset, store, advance)
-        _refuse(dataset, _named(dataset, {row: fault.reason for row, fault in bad.items()}))
-        stored.flush()
-    return _loaded(file)
-
-
-class _Fault(NamedTuple):
-    """What of a BadImage is kept: the exception itself would hold on to the frames, and so to the pixels, that it went through."""
-
-    reason: str
-    lasting: bool
-
-
-def _tried(dataset: Dataset, use: Callable[[int, Path], object], advance: Advance) -> dict[int, _Fault]:
-    """What is wrong with the images on which `use` raises BadImage, by row, ascending; `use` gets every row and file, in threads."""
-    if ImageFile.LOAD_TRUNCATED_IMAGES:
-        raise ValueError("PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set, so Pillow would fill up truncated images: set it to False")
-    files = [dataset.root / path for path in dataset.images["path"]]
-
-    def fault(row: int) -> _Fault | None:
-        try:
-            use(row, files[row])
-        except BadImage as error:
-            return _Fault(error.reason, error.lasting)
-        return None
-
-    found: dict[int, _Fault] = {}
-    with ThreadPoolExecutor(THREADS) as pool:
-        for row, one in enumerate(pool.map(fault, range(len(files)))):
-            if one is not None:
-                found[row] = one
-            advance(1)
-    return found
+    stored = StoredPixels(dataset, resolution)
+    bad = stored.complete(advance)
+    _refuse(dataset, _named(dataset, {row: fault.reason for row, fault in bad.items()}))
+    return stored
 
 
 def _named(dataset: Dataset, reasons: Mapping[int, str]) -> tuple[Unreadable, ...]:
@@ -175,8 +125,11 @@ def _refuse(dataset: Dataset, bad: Sequence[Unreadable]) -> None:
 
 def _keep(file: Path, reasons: Mapping[int, str]) -> None:
     rows = [[row, reason] for row, reason in reasons.items()]
-    with whole_file(file) as beside:
-        beside.write_text(json.dumps({"rows": rows, "sha256": json_digest(rows)}), encoding="utf-8")
+    try:
+        with whole_file(file) as beside:
+            beside.write_text(json.dumps({"rows": rows, "sha256": json_digest(rows)}), encoding="utf-8")
+    except OSError as error:
+        LOG.warning("which images can be decoded is not kept, and is found out again next time: %s", error)
 
 
 def _kept(file: Path) -> dict[int, str] | None:
@@ -186,16 +139,3 @@ def _kept(file: Path) -> dict[int, str] | None:
         return dict(found["rows"]) if found["sha256"] == json_digest(found["rows"]) else None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
-
-
-def stored_array(file: Path) -> NDArray[Any] | None:
-    """A cached array, or None where there is none or its file was cut short (it is then made again)."""
-    try:
-        return _loaded(file)
-    except (FileNotFoundError, ValueError, EOFError):
-        return None
-
-
-def _loaded(file: Path) -> NDArray[Any]:
-    array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
-    return array

@@ -50,17 +50,18 @@ class Plan:
 
     def dataset(self, benchmark: str) -> Dataset:
         """One benchmark's dataset, less what is skipped."""
-        return _read(benchmark, self.data, self.protocol, self.on_bad_image)[0]
+        return _read(benchmark, self.data, replace(self.protocol, batch_size=1), self.on_bad_image)[0]
 
     def skipped(self, benchmark: str) -> tuple[Unreadable, ...]:
         """The images that were left out because they cannot be decoded; none where `on_bad_image` is `fail`."""
-        return _read(benchmark, self.data, self.protocol, self.on_bad_image)[1]
+        return _read(benchmark, self.data, replace(self.protocol, batch_size=1), self.on_bad_image)[1]
 
     def only(self, benchmark: str) -> "Plan":
         """The same plan for one of its benchmarks."""
         return replace(self, benchmarks=(benchmark,))
 
 
+# Batches are no matter of the data: with the batch size at 1, plans that differ in nothing else read it once.
 @lru_cache(maxsize=64)
 def _read(benchmark: str, data: Path, protocol: Protocol, on_bad_image: OnBadImage) -> tuple[Dataset, tuple[Unreadable, ...]]:
     whole = load(benchmark_row(benchmark), data, protocol)

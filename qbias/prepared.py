@@ -3,21 +3,34 @@
 Shapes: N images or positives, P prompts, K top ranks.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qbias.metrics import RecallGaps, Skews, intersection, members, recall_gaps, skews, top_images, values
+from qbias.measurable import Attributes, Measurable
+from qbias.metrics import (
+    HitCounts,
+    RecallGaps,
+    Skews,
+    gaps_between,
+    group_counts,
+    hit_counts,
+    intersection,
+    members,
+    skews,
+    top_images,
+    values,
+)
 from qbias.outcomes import Positives, positives
-from qbias.records import Outcomes, Pair
+from qbias.records import Outcomes
 
 
-class Prepared:
-    """One benchmark's outcomes with what its metrics share. Each property serves the kinds that need it."""
+class Prepared(Measurable):
+    """One benchmark's whole outcomes with what its metrics share. Each property serves the kinds that need it."""
 
     def __init__(self, outcomes: Outcomes) -> None:
         """Keep the outcomes; compute nothing yet."""
@@ -34,20 +47,16 @@ class Prepared:
         """The dataset's facts."""
         return self.outcomes.facts
 
-    @cached_property
-    def ks(self) -> list[int]:
-        """The ranks measured (classification, retrieval)."""
-        return list(self.facts["ks"])
+    def rows(self, frame: str) -> int:
+        """How many rows a frame has."""
+        return len(self.outcomes.frames[frame])
 
-    @cached_property
-    def classes(self) -> list[str]:
-        """The classes (classification)."""
-        return list(self.facts["classes"])
+    def hit_images(self, k: int) -> int:
+        """How many images are hits at k (classification)."""
+        return int(np.count_nonzero(self._hit(k)))
 
-    @cached_property
-    def pairs(self) -> list[Pair]:
-        """The pairs of groups (classification)."""
-        return [Pair(**pair) for pair in self.facts["pairs"]]
+    def _hit(self, k: int) -> NDArray[np.bool_]:
+        return self.outcomes.frames["images"][f"hit_at_{k}"].to_numpy(dtype=bool)
 
     @cached_property
     def positives(self) -> Positives:
@@ -64,45 +73,49 @@ class Prepared:
         columns = {pair.name: self.column(pair.column)[row_N] for pair in self.pairs}
         return {pair.name: (members(columns[pair.name], pair.first), members(columns[pair.name], pair.second)) for pair in self.pairs}
 
+    def pair_counts(self, pair: str, k: int) -> tuple[HitCounts, HitCounts]:
+        """Positives and hits at k by class, of a pair's first group and of its second (classification)."""
+        found = self.positives
+        first, second = (
+            hit_counts(found.label_N[side], found.hit_N[k][side], classes=len(self.classes)) for side in self._memberships[pair]
+        )
+        return first, second
+
     @cached_property
     def gaps(self) -> dict[tuple[str, int], RecallGaps]:
         """Recall gaps by pair name and k (classification)."""
-        found, floor, count = self.positives, int(self.facts["min_per_group"]), len(self.classes)
-        return {
-            (pair.name, k): recall_gaps(
-                found.label_N, found.hit_N[k], *self._memberships[pair.name], classes=count, min_per_group=floor
-            )
-            for pair in self.pairs
-            for k in self.ks
-        }  # fmt: skip
+        floor = int(self.facts["min_per_group"])
+        return {(pair.name, k): gaps_between(*self.pair_counts(pair.name, k), min_per_group=floor) for pair in self.pairs for k in self.ks}
 
     @cached_property
-    def group_columns(self) -> dict[tuple[str, ...], NDArray[np.object_]]:
-        """Each attribute, then each two of them together, with its group of every image (classification).
-
-        The attributes are those of the pairs, and `facts["groups"]` where a dataset has more.
-        """
-        names = dict.fromkeys([*(pair.column for pair in self.pairs), *self.facts.get("groups", ())])
-        single = {name: self.column(name) for name in names}
-        both = {(one, two): intersection(single[one], single[two]) for one, two in combinations(single, 2)}
-        return {(name,): column for name, column in single.items()} | {pair: np.array(cells, dtype=object) for pair, cells in both.items()}
+    def group_columns(self) -> dict[Attributes, NDArray[np.object_]]:
+        """The group of every image, by `attribute_sets` (classification)."""
+        sets = self.attribute_sets
+        single = {name: self.column(name) for (name, *others) in sets if not others}
+        both = {pair: np.array(intersection(*map(single.__getitem__, pair)), dtype=object) for pair in sets if len(pair) > 1}
+        return {(name,): column for name, column in single.items()} | both
 
     @cached_property
-    def group_sizes(self) -> dict[tuple[str, ...], dict[str, int]]:
+    def group_sizes(self) -> dict[Attributes, dict[str, int]]:
         """How many images are in each group that occurs, by the keys of `group_columns` (classification)."""
         columns = self.group_columns.items()
         return {key: {group: int(members(group_N, group).sum()) for group in values(group_N)} for key, group_N in columns}
 
-    def compared_groups(self, attributes: tuple[str, ...], k: int) -> tuple[str, ...]:
-        """The groups whose accuracies at k can be compared: those of `min_per_group` images, if two are; none where all are hits."""
-        floor = int(self.facts["min_per_group"])
-        large = tuple(group for group, size in self.group_sizes[attributes].items() if size >= floor)
-        return large if len(large) > 1 and k < len(self.classes) else ()
+    def annotated(self, attributes: Attributes) -> int:
+        """How many images have these attributes (classification)."""
+        return int(np.count_nonzero(self.group_columns[attributes] != ""))
 
-    @cached_property
-    def attributes(self) -> dict[str, list[str]]:
-        """Values by attribute (skew)."""
-        return dict(self.facts["attributes"])
+    def group_hits(self, attributes: Attributes, k: int, groups: tuple[str, ...]) -> HitCounts:
+        """Images and hits at k of these groups (classification)."""
+        return group_counts(self._hit(k), self.group_columns[attributes], groups=groups)
+
+    def answered(self, frame: str, k: int) -> int:
+        """How many queries of a frame have a right answer in the top k (retrieval)."""
+        return int(np.count_nonzero(self.outcomes.frames[frame]["rank"].to_numpy() < k))
+
+    def value_sizes(self, attribute: str) -> dict[str, int]:
+        """How many images have each value of an attribute that occurs (skew)."""
+        return dict(Counter(cell for cell in self.column(attribute).tolist() if cell))
 
     @cached_property
     def score_NP(self) -> NDArray[np.float32]:

@@ -45,6 +45,7 @@ class Dataset:
         they cannot be decoded), `definition` (all that a YAML file says and that can change a number).
     digest : sha256 over rows and the bytes of every image file (not of the texts).
     prompts_sha256 : sha256 of the text list.
+    images_digest : sha256 over ids and the bytes of every image file alone: what pixels and image embeddings depend on.
     """
 
     benchmark: str
@@ -55,6 +56,7 @@ class Dataset:
     facts: Mapping[str, Any]
     digest: str
     prompts_sha256: str
+    images_digest: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,22 @@
 Shapes: N images, M texts, D embedding width.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 from tqdm import tqdm
 
+from qbias.benchmarks.content import canonical_order
 from qbias.contract import Predict, predict_images, predict_texts
-from qbias.embed import embed_images, embed_texts, stored_embeddings
+from qbias.decode import Advance
+from qbias.embed import each_once, image_run, text_run
+from qbias.embedding_store import StoredRows
 from qbias.encoder import Encoder, Rows
 from qbias.environment import machine_facts
-from qbias.pixels import Advance, pixels, usable
+from qbias.pixel_store import images_key
+from qbias.pixels import pixels, usable
 from qbias.protocol import Protocol
 from qbias.records import Dataset
 
@@ -37,14 +42,20 @@ class Subject:
     encoder: Encoder | None = None
     artifact: str = ""
 
-    def check_images(self, dataset: Dataset) -> None:
+    def check_images(self, dataset: Dataset, protocol: Protocol | None = None) -> None:
         """Decode every image, once; our own models keep the pixels, which they need anyway.
+
+        Parameters
+        ----------
+        protocol : where it is given, and the images were all embedded under it before, nothing needs to be decoded.
 
         Raises
         ------
         ValueError
-            If images cannot be decoded, listing all of them.
+            If images cannot be decoded, listing all of them, or there is no room for their pixels.
         """
+        if self.encoder is not None and protocol is not None and not self._image_rows(dataset, protocol).batches_missing:
+            return
         with _bar(f"{self.title} {dataset.benchmark}: decoding", len(dataset.images), "img") as advance:
             if self.encoder is None:
                 usable(dataset, on_bad_image="fail", advance=advance)
@@ -56,31 +67,62 @@ class Subject:
 
         Our own models' are found by content where they were computed before. A progress bar shows what takes more than two seconds.
         """
-        self.check_images(dataset)
+        self.check_images(dataset, protocol)
         if self.encoder is None:
             return self._predicted(dataset, protocol)
         return self.images(dataset, protocol), self.texts(dataset, protocol)
 
-    def images(self, dataset: Dataset, protocol: Protocol) -> Rows:
+    def images(self, dataset: Dataset, protocol: Protocol, *, ids: Sequence[str] | None = None) -> Rows:
         """(N, D) unit rows of every image, through the Encoder."""
-        encoder, ids = self._encoder, list(dataset.images["id"])
+        return self.stored_images(dataset, protocol, ids=ids).all()
 
-        def compute() -> Rows:
-            with _bar(f"{self.title} {dataset.benchmark}", len(ids), "img") as advance:
+    def stored_images(self, dataset: Dataset, protocol: Protocol, *, ids: Sequence[str] | None = None) -> StoredRows:
+        """The rows of every image on disk, to be read chunk by chunk; computed where they are not there.
+
+        Parameters
+        ----------
+        ids : names by which images are put into batches, in place of their own.
+        """
+        encoder, names = self._encoder, list(dataset.images["id"]) if ids is None else list(ids)
+        stored = self._image_rows(dataset, protocol, ids)
+        with _bar(f"{self.title} {dataset.benchmark}", len(stored), "img") as advance:
+
+            def run(pieces: Iterator[slice]) -> Generator[Rows]:
+                # Pixels are only opened where a batch has to be computed.
                 pixel_NRR3 = pixels(dataset, encoder.preprocessing.resolution)
-                return embed_images(encoder, pixel_NRR3, ids, batch_size=protocol.batch_size, advance=advance)
+                return image_run(encoder, pixel_NRR3, canonical_order(names))(pieces)
 
-        return stored_embeddings("images", self._facts(protocol) | {"dataset": dataset.digest}, compute)
+            return stored.complete(run, advance)
 
     def texts(self, dataset: Dataset, protocol: Protocol) -> Rows:
-        """(M, D) unit rows of every text, through the Encoder."""
-        encoder, texts = self._encoder, list(dataset.texts["text"])
+        """(M, D) unit rows of every text, through the Encoder; each distinct one is embedded once, in batches of its own list."""
+        encoder = self._encoder
 
-        def compute() -> Rows:
-            with _bar(f"{self.title} {dataset.benchmark}", len(texts), "text") as advance:
-                return embed_texts(encoder, texts, batch_size=protocol.batch_size, advance=advance)
+        def embed(distinct: Sequence[str]) -> Rows:
+            stored = StoredRows(
+                "texts",
+                self._facts(protocol) | {"texts": list(distinct)},
+                np.arange(len(distinct)),
+                width=encoder.width,
+                batch_size=protocol.batch_size,
+                what=f"the text embeddings of {self.title} on {dataset.benchmark}",
+            )
+            with _bar(f"{self.title} {dataset.benchmark}", len(distinct), "text") as advance:
+                return stored.complete(text_run(encoder, distinct), advance).all()
 
-        return stored_embeddings("texts", self._facts(protocol) | {"prompts": dataset.prompts_sha256}, compute)
+        return each_once(list(dataset.texts["text"]), embed)
+
+    def _image_rows(self, dataset: Dataset, protocol: Protocol, ids: Sequence[str] | None = None) -> StoredRows:
+        names = list(dataset.images["id"]) if ids is None else list(ids)
+        order_N = canonical_order(names)
+        return StoredRows(
+            "images",
+            self._facts(protocol) | {"images": images_key(dataset), "order": [names[row] for row in order_N]},
+            order_N,
+            width=self._encoder.width,
+            batch_size=protocol.batch_size,
+            what=f"the image embeddings of {self.title} on {dataset.benchmark}",
+        )
 
     @property
     def _encoder(self) -> Encoder:

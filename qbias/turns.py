@@ -1,10 +1,10 @@
 """One process at a time, among those of one machine that share a cache folder: a lock that the kernel lets go when its holder dies."""
 
-import fcntl
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from qbias.held import Claim
 from qbias.store import cache_root
 
 
@@ -22,11 +22,11 @@ def one_at_a_time(name: str) -> Iterator[None]:
     file = cache_root() / "locks" / f"{plain}.lock"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        held = file.open("a")
+        claim = Claim(file, wait=True)
     except OSError:
         yield
         return
-    # The file stays: one that is taken away while another waits for it would be two locks.
-    with held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    try:
         yield
+    finally:
+        claim.release()

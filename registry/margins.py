@@ -45,9 +45,7 @@ def weighed(rule: Rule, name: str, changes: list[Change], measured: Measured | I
     reason = _reason(rule, verdict, harm)
     if len(rows) > 1:
         count = {known: sum(row[0] == known for row in rows) for known in SEVERITY}
-        reason += (
-            f"; of {len(rows)} intervals that hold together {count['pass']} pass, {count['review']} undecided, {count['block']} fail"
-        )
+        reason += f"; of {len(rows)} intervals that hold together {count['pass']} pass, {count['review']} undecided, {count['block']} fail"
     if not math.isfinite(excess):
         return blocked(rule, name, "a value or an end of its interval is not a finite number", where=change.where)
     return Finding(

@@ -1,4 +1,4 @@
-"""Canonical batches, the order of what returns, and finished embeddings that are found again."""
+"""Canonical batches, the order of what returns, and how the work is spread over threads."""
 
 import hashlib
 import threading
@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from qbias.benchmarks.content import canonical_order
-from qbias.embed import batches, embed_images, embed_texts, stored_embeddings
+from qbias.embed import batches, embed_images, embed_texts, image_run
 from qbias.encoder import Preprocessing
 from qbias.environment import one_thread_per_batch
+from qbias.passes import PASSES, Count
 from qbias.quantizers import QUANTIZERS
 from tests.quantized import ROWS
 
@@ -37,12 +38,6 @@ class Recorder:
 
 IDS = [f"{number}.png" for number in range(10)]
 PIXELS_N883 = np.repeat(np.arange(10, dtype=np.uint8), 8 * 8 * 3).reshape(10, 8, 8, 3)
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("QBIAS_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 def test_canonical_order_is_the_order_of_the_ids_sha256():
@@ -84,35 +79,88 @@ def test_a_text_that_stands_twice_is_embedded_once():
     assert sorted(text for batch in encoder.batches for text in batch) == ["a", "bb", "missile"]
 
 
-def test_embeddings_are_computed_once_per_content_and_again_when_cut_short(cache):
-    calls = []
+class Staged(Recorder):
+    """An encoder on a device: loading, starting and waiting are steps, and each notes the thread it ran in."""
 
-    def compute():
-        calls.append(1)
-        return np.eye(3, dtype=np.float32)
+    staged = True
 
-    for facts in ({"weights": "a"}, {"weights": "a"}, {"weights": "b"}):
-        assert np.array_equal(stored_embeddings("images", facts, compute), np.eye(3))
-    assert len(calls) == 2
-    for file in cache.rglob("*.npy"):
-        file.write_bytes(file.read_bytes()[:40])
-    assert np.array_equal(stored_embeddings("images", {"weights": "a"}, compute), np.eye(3))
-    assert len(calls) == 3
+    def __init__(self):
+        super().__init__()
+        self.steps = []
+
+    def note(self, step):
+        with self.lock:
+            self.steps.append((step, threading.get_ident()))
+
+    def load_images(self, pixel_NRR3):
+        self.note("load")
+        return pixel_NRR3
+
+    def start_images(self, loaded):
+        self.note("start")
+        return lambda: self.images(loaded)
+
+    def load_texts(self, texts):
+        self.note("load")
+        return texts
+
+    def start_texts(self, loaded):
+        self.note("start")
+        return lambda: self.texts(loaded)
+
+    def finished(self, started):
+        self.note("finished")
+        return started()
 
 
-def test_two_threads_storing_the_same_embeddings_leave_whole_files(cache):
-    start = threading.Barrier(2)
+def test_a_device_loads_computes_and_waits_in_different_threads():
+    encoder = Staged()
+    rows = embed_images(encoder, PIXELS_N883, IDS, batch_size=2, advance=lambda n: None)
+    assert rows[:, 0].tolist() == list(range(10))
+    threads = {step: {thread for name, thread in encoder.steps[3:] if name == step} for step in ("load", "start", "finished")}
+    assert threads["finished"] == {threading.get_ident()}
+    assert [len(found) for found in threads.values()] == [1, 1, 1]
+    assert len(set().union(*threads.values())) == 3
+    assert embed_texts(encoder, ["a", "bb", "a"], batch_size=2, advance=lambda n: None)[:, 0].tolist() == [1, 2, 1]
 
-    def compute():
-        start.wait()
-        return np.full((1000, 8), 7, dtype=np.float32)
 
-    threads = [threading.Thread(target=stored_embeddings, args=("texts", {"weights": "a"}, compute)) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert np.array_equal(stored_embeddings("texts", {"weights": "a"}, lambda: np.zeros((1, 1))), np.full((1000, 8), 7))
+def test_forward_passes_are_counted():
+    for encoder in (Recorder(), Staged()):
+        before = PASSES.now()
+        embed_images(encoder, PIXELS_N883, IDS, batch_size=4, advance=lambda n: None)
+        embed_texts(encoder, ["a", "bb", "a"], batch_size=8, advance=lambda n: None)
+        assert PASSES.now() - before == Count(images=10, image_batches=3, texts=2, text_batches=1)
+
+
+def test_no_batch_is_begun_after_an_error(monkeypatch):
+    monkeypatch.setenv("QBIAS_WORKERS", "1")
+
+    class Breaks(Recorder):
+        def images(self, pixel_NRR3):
+            found = super().images(pixel_NRR3)
+            if len(self.batches) == 2:
+                raise RuntimeError("broken")
+            return found
+
+    encoder = Breaks()
+    with pytest.raises(RuntimeError, match="broken"):
+        embed_images(encoder, PIXELS_N883, IDS, batch_size=1, advance=lambda n: None)
+    assert len(encoder.batches) <= 4
+
+
+def test_pixels_are_loaded_ahead_but_not_without_bound(monkeypatch):
+    monkeypatch.setenv("QBIAS_WORKERS", "1")
+    taken, done = [], []
+
+    class Slow:
+        def __getitem__(self, rows):
+            taken.append(len(rows))
+            return PIXELS_N883[rows]
+
+    for _ in image_run(Recorder(), Slow(), np.arange(10))(batches(10, 1)):
+        done.append(1)
+        assert len(taken) <= len(done) + 3
+    assert len(taken) == 10
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -1,10 +1,15 @@
 """Ranks in chunks, against the whole score matrix sorted, and by hand."""
 
+from itertools import pairwise
+from random import Random
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qbias.metrics import retrieval
-from qbias.metrics.retrieval import image_ranks, recall_at_k, text_ranks
+from qbias.metrics.retrieval import both_ranks, image_ranks, items_before, own_scores, recall_at_k, text_ranks
 
 
 def small_data(*, ties: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -18,8 +23,7 @@ def small_data(*, ties: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("ties", [True, False])
 @pytest.mark.parametrize("chunk", [1, 3, 1000])
 def test_ranks_are_those_of_a_stable_sort(monkeypatch: pytest.MonkeyPatch, ties: bool, chunk: int) -> None:
-    monkeypatch.setattr(retrieval, "TEXTS_A_CHUNK", chunk)
-    monkeypatch.setattr(retrieval, "IMAGES_A_CHUNK", chunk)
+    monkeypatch.setattr(retrieval, "BLOCK", chunk)
     image_ND, text_MD, image_M = small_data(ties=ties)
     score_MN = text_MD @ image_ND.T
     images_of = np.argsort(-score_MN, axis=1, kind="stable").tolist()
@@ -28,6 +32,21 @@ def test_ranks_are_those_of_a_stable_sort(monkeypatch: pytest.MonkeyPatch, ties:
     texts_of = np.argsort(-score_MN.T, axis=1, kind="stable")
     expected = [int(np.argmax(image_M[row] == image)) for image, row in enumerate(texts_of)]
     assert text_ranks(image_ND, text_MD, image_M).tolist() == expected
+    both = both_ranks(text_MD, image_ND, image_M)
+    assert np.array_equal(both[0], image_ranks(text_MD, image_ND, image_M))
+    assert np.array_equal(both[1], text_ranks(image_ND, text_MD, image_M))
+
+
+@settings(max_examples=40)
+@given(cuts=st.lists(st.integers(0, 7), max_size=4), order=st.randoms(use_true_random=False), ties=st.booleans())
+def test_counts_over_parts_of_the_items_add_up_in_any_order(cuts: list[int], order: Random, ties: bool) -> None:
+    image_ND, text_MD, image_M = small_data(ties=ties)
+    own_M = own_scores(text_MD, image_ND, image_M)
+    ends = sorted({0, 7, *cuts})
+    parts = list(pairwise(ends))
+    order.shuffle(parts)
+    counted = [items_before(text_MD, image_ND[start:stop], own_M, image_M, first=start) for start, stop in parts]
+    assert np.array_equal(sum(counted), image_ranks(text_MD, image_ND, image_M))
 
 
 def test_by_hand() -> None:

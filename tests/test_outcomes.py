@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qbias import outcomes as module
 from qbias.outcomes import class_embeddings, outcomes_of, positives, read_outcomes, write_outcomes
 from qbias.protocol import Protocol
 from tests.made import KINDS, classification, made_outcomes, retrieval, skew
@@ -107,10 +106,15 @@ def test_classes_of_one_name_tie_and_the_lower_index_wins() -> None:
     assert (both["top_2"] == 3).all()
 
 
-def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = made_outcomes("classification")
-    monkeypatch.setattr(module, "SCORED_AT_ONCE", 37)
-    assert_equal(made_outcomes("classification"), whole)
+@pytest.mark.parametrize("rows", [1, 37, 399])
+@pytest.mark.parametrize("kind", KINDS)
+def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch, kind: str, rows: int) -> None:
+    # At full width the last bit of a plain product depends on the shape.
+    monkeypatch.setattr("tests.made.WIDTH", 512)
+    whole = made_outcomes(kind)
+    monkeypatch.setattr("qbias.unit_rows.ROWS_AT_ONCE", rows)
+    monkeypatch.setattr("qbias.metrics.retrieval.BLOCK", rows)
+    assert_equal(made_outcomes(kind), whole)
 
 
 def test_fewer_classes_than_ranks_leave_minus_one() -> None:

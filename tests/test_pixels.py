@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageFile
 
+import qbias.decode
+import qbias.pixel_store
 import qbias.pixels
 from qbias.benchmarks.content import finished, unfinished
 from qbias.pixels import Unreadable, pixels, unreadable, usable
@@ -73,7 +75,7 @@ def test_which_images_are_bad_does_not_depend_on_threads_or_resolution(
     expected = unreadable(damaged)
     assert {one.row for one in expected} == set(BAD)
     monkeypatch.setenv("QBIAS_CACHE", str(tmp_path / "another cache"))
-    monkeypatch.setattr(qbias.pixels, "THREADS", threads)
+    monkeypatch.setattr(qbias.decode, "THREADS", threads)
     seen = set()
     assert unreadable(damaged, advance=lambda count: seen.update(thread.name for thread in threading.enumerate())) == expected
     assert 1 <= sum(name.startswith("ThreadPoolExecutor") for name in seen) <= threads
@@ -178,7 +180,7 @@ def test_both_sides_of_a_pair_use_the_same_images(damaged: Dataset, monkeypatch:
     """Two processes with caches and threads of their own, in any order: equal digests, which pairing compares."""
     baseline, _ = usable(damaged, on_bad_image="skip")
     monkeypatch.setenv("QBIAS_CACHE", str(tmp_path / "the candidate's cache"))
-    monkeypatch.setattr(qbias.pixels, "THREADS", 1)
+    monkeypatch.setattr(qbias.decode, "THREADS", 1)
     candidate, _ = usable(damaged, on_bad_image="skip")
     assert candidate.images.equals(baseline.images)
     assert (candidate.digest, candidate.prompts_sha256) == (baseline.digest, baseline.prompts_sha256)
@@ -237,8 +239,8 @@ def test_decoding_stops_where_it_is_interrupted(cache: Path, tmp_path: Path, mon
     def interrupt(count: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(qbias.pixels, "THREADS", 1)
-    monkeypatch.setattr(qbias.pixels, "crop", slow)
+    monkeypatch.setattr(qbias.decode, "THREADS", 1)
+    monkeypatch.setattr(qbias.pixel_store, "crop", slow)
     with pytest.raises(KeyboardInterrupt):
         pixels(dataset, 8, advance=interrupt)
     assert len(begun) < 100
@@ -249,7 +251,7 @@ MEMORY = """
 import sys
 from pathlib import Path
 import pandas as pd
-import qbias.pixels, qbias.preprocess
+import qbias.decode, qbias.pixels, qbias.preprocess
 from qbias.records import Dataset
 
 def most_used():
@@ -258,7 +260,7 @@ def most_used():
 folder, images = Path(sys.argv[1]), [f"{number}.png" for number in range(12)]
 frame = pd.DataFrame({"id": images, "path": images})
 dataset = Dataset("x", "skew", folder, frame, pd.DataFrame({"text": []}), {}, "digest", "prompts")
-qbias.pixels.THREADS = 12
+qbias.decode.THREADS, qbias.decode.PIECE = 12, 1
 qbias.preprocess.ROOM = qbias.preprocess.Room(4000 * 3501)
 before = most_used()
 assert qbias.pixels.unreadable(dataset) == ()

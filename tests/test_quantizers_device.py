@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from qbias.embed import batches, image_run
+from qbias.encoder import Preprocessing
 from qbias.environment import batch_workers, machine_facts, quantizers_named
 from qbias.quantizers import QUANTIZERS
 from qbias.quantizers.device import chosen_device, device_facts, device_fault, ready_device
+from qbias.quantizers.torch_encoder import normalised
 from tests.quantized import TEXTS, pixels
 
 GPU = torch.cuda.is_available()
@@ -135,3 +138,27 @@ def test_a_gpu_gives_what_the_cpu_gives(name: str, tiny: Path, tmp_path: Path, o
     tolerance = CLOSE.get(name, 1e-2)
     np.testing.assert_allclose(image_ND, on_cpu.images(pixels(16)), atol=tolerance)
     np.testing.assert_allclose(text_ND, on_cpu.texts(TEXTS), atol=tolerance)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not GPU, reason="needs an NVIDIA GPU")
+def test_pixels_are_normalised_on_the_gpu_to_the_bits_of_the_cpu() -> None:
+    preprocessing = Preprocessing(64, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+    every = np.arange(256, dtype=np.uint8).repeat(16 * 3).reshape(1, 64, 64, 3)
+    here, there = normalised(every, preprocessing), normalised(torch.from_numpy(every).cuda(), preprocessing)
+    assert torch.equal(here, there.cpu())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not GPU, reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("name", ON_GPU)
+def test_batches_loaded_ahead_give_what_batches_one_by_one_give(name: str, tiny: Path, tmp_path: Path, on_gpu: None) -> None:
+    """Copies run beside the computation: none may be read before it has arrived, or written over before it was used."""
+    QUANTIZERS[name].save(tiny, tmp_path / "saved")
+    encoder = QUANTIZERS[name].load(tmp_path / "saved")
+    assert encoder.staged  # type: ignore[attr-defined]
+    pixel_NRR3, pieces = pixels(200), list(batches(200, 8))
+    expected = [encoder.images(pixel_NRR3[piece]) for piece in pieces]
+    for _ in range(5):
+        for found, row_ND in zip(image_run(encoder, pixel_NRR3, np.arange(200))(pieces), expected, strict=True):
+            np.testing.assert_array_equal(found, row_ND)

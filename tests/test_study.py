@@ -10,6 +10,7 @@ import mlflow
 import pytest
 
 from entrypoints.verb import ERROR_TAG, run_verb
+from qbias.protocol import Protocol
 from registry.versions import version_cards
 from tests.conftest import copied_store, current_store
 from tests.evidence_builder import artifact_file
@@ -84,6 +85,33 @@ def test_the_same_command_again_adds_nothing(study, tiny, world, capsys):
     assert "qbias.kind" not in added[0].data.tags
     assert len(version_cards()) == 2
     assert capsys.readouterr().out.count("nothing changed") == 6
+
+
+def test_a_batch_size_that_is_chosen_is_a_number_on_the_run_and_chosen_once(study, tiny, world, capsys):
+    words = ("--models", tiny, "--quantizers", "torch-int8", "--data", world, "--benchmarks", "coco", "--limit", 20, "--noise", "no")
+    before = {run.info.run_id for run in runs("evaluation")}
+    for _ in range(2):
+        assert call("main", *words, "--batch-size", "auto") == 0
+    added = [run for run in runs("evaluation") if run.info.run_id not in before]
+    assert len(added) == 2
+    (chosen,) = {int(run.data.params["protocol.batch_size"]) for run in added}
+    assert {run.data.tags["qbias.protocol_digest"] for run in added} == {Protocol(batch_size=chosen, limit=20).digest()}
+    said = capsys.readouterr()
+    assert said.out.count(f"batch_size=auto: {chosen}; results can depend on it") == 2
+    assert said.err.count(f"batch_size=auto: {chosen} (8: ") == 1
+    assert "as probed before" in said.err
+
+
+def test_a_cache_limit_that_is_too_low_is_one_message(study, tiny, world, monkeypatch, capsys):
+    monkeypatch.delenv("QBIAS_CACHE_LIMIT", raising=False)
+    monkeypatch.setenv("QBIAS_CACHE", str(study.artifacts.parent / "another cache"))
+    monkeypatch.setenv("QBIAS_CACHE_LIMIT", "none")
+    words = ("--model", "models:/tiny/1", "--data", world, "--benchmarks", "coco", "--limit", 20)
+    assert call("evaluate", *words, "--cache-limit", "100KB") == 1
+    assert "the pixels of coco at 64 x 64 (20 images) need" in (said := capsys.readouterr().err)
+    assert "cache_limit is 100.0 KB: raise it to at least" in said
+    assert call("evaluate", *words, "--cache-limit", "1MB") == 0
+    assert "the pixels of coco at 64 x 64 (20 images) take" in capsys.readouterr().err
 
 
 def test_arms_that_stand_are_taken_up_and_none_is_made_unasked(study, tiny, world, tmp_path, capsys):

@@ -75,7 +75,13 @@ def finished(dataset: Dataset, *, limit: int | None) -> Dataset:
     """The dataset cut to its limit, with its digests."""
     whole = limit is None or limit >= len(dataset.images)
     cut = dataset if whole else _only(dataset, np.sort(canonical_order(dataset.images["id"])[:limit]))
-    return replace(cut, digest=_content_digest(cut), prompts_sha256=json_digest(list(cut.texts["text"])))
+    ids, files = list(cut.images["id"]), _file_digests(cut.root, list(cut.images["path"]))
+    return replace(
+        cut,
+        digest=_content_digest(cut, files),
+        prompts_sha256=json_digest(list(cut.texts["text"])),
+        images_digest=json_digest([[ids[row], files[row]] for row in canonical_order(ids)]),
+    )
 
 
 def without(dataset: Dataset, rows: Sequence[int]) -> Dataset:
@@ -110,17 +116,17 @@ def _only(dataset: Dataset, kept: NDArray[np.intp]) -> Dataset:
         new_row = {int(old): new for new, old in enumerate(kept)}
         texts = texts[texts["image"].isin(list(new_row))].reset_index(drop=True)
         texts = texts.assign(image=texts["image"].map(new_row).astype("int64"))
-    return replace(dataset, images=images, texts=texts, digest="", prompts_sha256="")
+    return replace(dataset, images=images, texts=texts, digest="", prompts_sha256="", images_digest="")
 
 
-def _content_digest(dataset: Dataset) -> str:
+def _content_digest(dataset: Dataset, files: Sequence[str]) -> str:
     """sha256 over the rows (labels, groups, which text belongs to what) and every image file's bytes; not over the texts.
 
     A benchmark of one's own adds `facts["definition"]`: all that its file says and that can change a number.
     """
     rows: dict[str, Any] = {str(name): column.tolist() for name, column in dataset.images.items()}
     links: dict[str, Any] = {str(name): column.tolist() for name, column in dataset.texts.items() if name != "text"}
-    content: dict[str, Any] = {"images": rows, "texts": links, "files": _file_digests(dataset.root, rows["path"])}
+    content: dict[str, Any] = {"images": rows, "texts": links, "files": list(files)}
     if "definition" in dataset.facts:
         content["definition"] = dataset.facts["definition"]
     return json_digest(content)

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from qbias.metrics.counts import Bools, Floats, HitCounts, Ints, hit_counts
 from qbias.metrics.groups import Groups, members
 
 Scores = NDArray[np.floating]
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 
 def top_k_indices(score_NC: ArrayLike, *, k: int) -> Ints:
@@ -136,11 +134,8 @@ def recall_per_class(label_N: ArrayLike, hit_N: ArrayLike, *, classes: int) -> t
     >>> recall.tolist(), count.tolist()
     ([0.5, 1.0], [2, 1])
     """
-    label, hit = np.asarray(label_N, dtype=np.int64), np.asarray(hit_N, dtype=bool)
-    count = np.bincount(label, minlength=classes).astype(np.int64)
-    hit_count = np.bincount(label[hit], minlength=classes)
-    recall = np.divide(hit_count, count, out=np.full(classes, np.nan), where=count > 0)
-    return recall, count
+    found = hit_counts(label_N, hit_N, classes=classes)
+    return found.recall_C, found.count_C
 
 
 @dataclass(frozen=True)
@@ -209,10 +204,56 @@ def worst_group_accuracy(hit_N: ArrayLike, group_N: Groups, *, groups: tuple[str
     >>> worst_group_accuracy([True, False, True], ["a", "a", "b"], groups=("a", "b"), min_per_group=1)
     ('a', 0.5, 2)
     """
+    return worst_group(group_counts(hit_N, group_N, groups=groups), groups=groups, min_per_group=min_per_group)
+
+
+def group_counts(hit_N: ArrayLike, group_N: Groups, *, groups: tuple[str, ...]) -> HitCounts:
+    """Images and hits of each group. An image in several groups counts in each; one in none counts nowhere.
+
+    Parameters
+    ----------
+    hit_N : (N,) booleans. group_N : (N,) group column. groups : the G groups wanted, in order.
+
+    Returns
+    -------
+    HitCounts with one cell per group.
+
+    Examples
+    --------
+    >>> group_counts([True, False, True], ["a", "a", "b"], groups=("a", "b")).hit_C.tolist()
+    [1, 1]
+    """
     hit = np.asarray(hit_N, dtype=bool)
-    found = [(name, hit[members(group_N, name)]) for name in groups]
-    large = [(name, accuracy(some), len(some)) for name, some in found if len(some) >= max(min_per_group, 1)]
+    inside = [members(group_N, name) for name in groups]
+    count, found = ([int(np.count_nonzero(cells)) for cells in some] for some in (inside, [cells & hit for cells in inside]))
+    return HitCounts(np.array(count, dtype=np.int64), np.array(found, dtype=np.int64))
+
+
+def worst_group(counts: HitCounts, *, groups: tuple[str, ...], min_per_group: int = 25) -> tuple[str, float, int]:
+    """`worst_group_accuracy` from the counts of each group, which may be sums over parts of the images.
+
+    Parameters
+    ----------
+    counts : images and hits of each group. groups : their names, in that order. min_per_group : images a group needs.
+
+    Returns
+    -------
+    The group, its accuracy (0 to 1) and its number of images.
+
+    Raises
+    ------
+    ValueError
+        If no group has enough images.
+
+    Examples
+    --------
+    >>> half = group_counts([True, False], ["a", "b"], groups=("a", "b"))
+    >>> worst_group(half + half, groups=("a", "b"), min_per_group=2)
+    ('b', 0.0, 2)
+    """
+    rows = list(zip(groups, counts.count_C.tolist(), counts.hit_C.tolist(), strict=True))
+    large = [(name, found / count, count) for name, count, found in rows if count >= max(min_per_group, 1)]
     if not large:
-        sizes = ", ".join(f"{name}: {len(some)}" for name, some in found)
+        sizes = ", ".join(f"{name}: {count}" for name, count, _ in rows)
         raise ValueError(f"no group has {min_per_group} images ({sizes}): lower min_per_group or use more images")
     return min(large, key=lambda row: row[1])

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qbias.metrics.classification import Bools, Floats, Ints, recall_per_class
+from qbias.metrics.counts import Bools, Floats, HitCounts, Ints, hit_counts
 
 Sign = Literal["absolute", "signed"]
 
@@ -57,10 +57,29 @@ def recall_gaps(
     """
     label, hit = np.asarray(label_N, dtype=np.int64), np.asarray(hit_N, dtype=bool)
     first, second = np.asarray(first_N, dtype=bool), np.asarray(second_N, dtype=bool)
-    recall_first, count_first = recall_per_class(label[first], hit[first], classes=classes)
-    recall_second, count_second = recall_per_class(label[second], hit[second], classes=classes)
-    eligible = np.minimum(count_first, count_second) >= max(min_per_group, 1)
-    return RecallGaps(recall_first, recall_second, count_first, count_second, recall_first - recall_second, eligible)
+    sides = (hit_counts(label[side], hit[side], classes=classes) for side in (first, second))
+    return gaps_between(*sides, min_per_group=min_per_group)
+
+
+def gaps_between(first: HitCounts, second: HitCounts, *, min_per_group: int = 25) -> RecallGaps:
+    """`recall_gaps` from the positives and hits of either group, which may be sums over parts of the data.
+
+    Parameters
+    ----------
+    first, second : counts by class. min_per_group : the floor.
+
+    Returns
+    -------
+    RecallGaps.
+
+    Examples
+    --------
+    >>> part = hit_counts([0, 0], [1, 0], classes=1)
+    >>> gaps_between(part + part, hit_counts([0], [1], classes=1), min_per_group=1).gap_C.tolist()
+    [-0.5]
+    """
+    eligible = np.minimum(first.count_C, second.count_C) >= max(min_per_group, 1)
+    return RecallGaps(first.recall_C, second.recall_C, first.count_C, second.count_C, first.recall_C - second.recall_C, eligible)
 
 
 def min_disparity(gaps: RecallGaps, *, sign: Sign = "absolute") -> float:

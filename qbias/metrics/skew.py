@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qbias.metrics.classification import Floats, Ints
+from qbias.metrics.counts import Floats, Ints
 from qbias.metrics.groups import Groups
 
 Desired = Literal["dataset", "uniform"]
@@ -132,14 +132,35 @@ def skews(group_N: Groups, score_NP: ArrayLike, *, k: int, desired: Desired = "d
     if desired not in ("dataset", "uniform"):
         raise ValueError(f"desired={desired!r} is not one of dataset, uniform")
     top = top_images(score_NP, k=k) if top_PK is None else np.asarray(top_PK)[:, :k]
-    shares = np.bincount(code_N) / len(column) if desired == "dataset" else np.full(len(groups), 1 / len(groups))
-    top_code_PK = code_N.astype(np.int16)[top]
-    count_PG = np.column_stack([np.count_nonzero(top_code_PK == g, axis=1) for g in range(len(groups))])
-    skew_PG = np.log(np.maximum(count_PG, 1) / k) - np.log(shares)
-    return Skews(tuple(map(str, groups)), skew_PG, count_PG, shares, _ndkl(top_code_PK, shares))
+    return skews_of_top(code_N.astype(np.int16)[top], np.bincount(code_N), groups=tuple(map(str, groups)), desired=desired)
 
 
-def _ndkl(top_code_PK: NDArray[np.int16], share_G: Floats) -> Floats:
+def skews_of_top(top_code_PK: ArrayLike, size_G: ArrayLike, *, groups: tuple[str, ...], desired: Desired = "dataset") -> Skews:
+    """`skews` from the groups of the top k and the size of each group, which is all that they depend on.
+
+    Parameters
+    ----------
+    top_code_PK : (P, k) group of each of the best images, best first, as an index into `groups`.
+    size_G : (G,) images of each group in the whole data, none of them 0. groups : their names.
+    desired : `dataset` or `uniform`.
+
+    Returns
+    -------
+    Skews.
+
+    Examples
+    --------
+    >>> skews_of_top([[0, 0]], [2, 2], groups=("a", "b")).skew_PG.round(4).tolist()
+    [[0.6931, 0.0]]
+    """
+    top, size = np.asarray(top_code_PK), np.asarray(size_G)
+    shares = size / size.sum() if desired == "dataset" else np.full(len(groups), 1 / len(groups))
+    count_PG = np.column_stack([np.count_nonzero(top == g, axis=1) for g in range(len(groups))])
+    skew_PG = np.log(np.maximum(count_PG, 1) / top.shape[1]) - np.log(shares)
+    return Skews(groups, skew_PG, count_PG, shares, _ndkl(top, shares))
+
+
+def _ndkl(top_code_PK: NDArray[np.integer], share_G: Floats) -> Floats:
     """Prefix by prefix, group by group; an empty share contributes 0 (the limit of p ln p)."""
     rank_K = np.arange(1, top_code_PK.shape[1] + 1)
     weight_K = 1 / np.log2(rank_K + 1)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from qbias.encoder import Pixels, Preprocessing, Rows
 from qbias.quantizers.artifact import CONFIG, Card, Coverage
+from qbias.quantizers.transfer import Loaded, Started, arrived, on_its_way, sent, waited_for
 
 if TYPE_CHECKING:
     import torch
@@ -47,29 +48,58 @@ class TorchEncoder:
         """Take a loaded model and the folder it came from."""
         self.model = model.eval()
         self._device = model.device
+        self.folder = folder
         self._tokenizer = Tokenizer(folder, card.context_length)
         self.preprocessing = card.preprocessing
         self.width = int(model.config.projection_dim)
 
+    @property
+    def staged(self) -> bool:
+        """Whether loading, computing and waiting are worth taking one by one: on a GPU, which computes while its caller does not wait."""
+        return str(self._device.type) == "cuda"
+
     def images(self, pixel_NRR3: Pixels) -> Rows:
         """(N, R, R, 3) uint8 pixels, resized and cropped -> (N, D) float32 rows of length 1."""
-        import torch
-
         if not len(check_pixels(pixel_NRR3, self.preprocessing)):
             return np.empty((0, self.width), np.float32)
-        with torch.inference_mode():
-            pixels = normalised(pixel_NRR3, self.preprocessing).to(self._device)
-            return unit_rows(self.model.get_image_features(pixel_values=pixels))
+        return self.finished(self.start_images(self.load_images(pixel_NRR3)))
 
     def texts(self, texts: Sequence[str]) -> Rows:
         """N texts, padded to the context length T -> (N, D) float32 rows of length 1."""
-        import torch
-
         if not len(texts):
             return np.empty((0, self.width), np.float32)
+        return self.finished(self.start_texts(self.load_texts(texts)))
+
+    def load_images(self, pixel_NRR3: Pixels) -> Loaded:
+        """Begin to copy the pixels to the device, as bytes: a quarter of what float32 would take."""
+        import torch
+
+        return sent(torch.from_numpy(np.ascontiguousarray(check_pixels(pixel_NRR3, self.preprocessing))), self._device)
+
+    def load_texts(self, texts: Sequence[str]) -> Loaded:
+        """Begin to copy the tokens to the device."""
+        import torch
+
+        return sent(torch.from_numpy(self._tokenizer(texts)), self._device)
+
+    def start_images(self, loaded: Loaded) -> Started:
+        """Queue normalisation, the image tower and the way back."""
+        import torch
+
         with torch.inference_mode():
-            tokens = torch.from_numpy(self._tokenizer(texts)).to(self._device)
-            return unit_rows(self.model.get_text_features(input_ids=tokens))
+            pixels = normalised(arrived(loaded), self.preprocessing)
+            return on_its_way(self.model.get_image_features(pixel_values=pixels))
+
+    def start_texts(self, loaded: Loaded) -> Started:
+        """Queue the text tower and the way back."""
+        import torch
+
+        with torch.inference_mode():
+            return on_its_way(self.model.get_text_features(input_ids=arrived(loaded)))
+
+    def finished(self, started: Started) -> Rows:
+        """Wait for the features, and divide them by their lengths."""
+        return unit_rows(waited_for(started))
 
 
 def check_pixels(pixel_NRR3: Pixels, preprocessing: Preprocessing) -> Pixels:
@@ -83,15 +113,18 @@ def check_pixels(pixel_NRR3: Pixels, preprocessing: Preprocessing) -> Pixels:
     return pixel_NRR3
 
 
-def normalised(pixel_NRR3: Pixels, preprocessing: Preprocessing) -> "torch.Tensor":
-    """(x / 255 - mean) / std as (N, 3, R, R) float32, bit-equal to torchvision's ToTensor and Normalize."""
+def normalised(pixel_NRR3: "Pixels | torch.Tensor", preprocessing: Preprocessing) -> "torch.Tensor":
+    """(x / 255 - mean) / std as (N, 3, R, R) float32 where the pixels are, bit-equal to torchvision's ToTensor and Normalize."""
     import torch
 
-    mean, std = (torch.tensor(three).view(1, 3, 1, 1) for three in (preprocessing.mean, preprocessing.std))
-    pixels = torch.from_numpy(np.ascontiguousarray(pixel_NRR3)).permute(0, 3, 1, 2)
+    pixels = pixel_NRR3 if isinstance(pixel_NRR3, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(pixel_NRR3))
+    pixels = pixels.permute(0, 3, 1, 2)
+    # By a tensor and not by a number: a GPU would multiply by 1 / 255, which is another one in the last bit.
+    most, *three = (torch.tensor(value, device=pixels.device) for value in (255.0, preprocessing.mean, preprocessing.std))
+    mean, std = (value.view(1, 3, 1, 1) for value in three)
     # Widened and laid out anew in one pass.
-    out = torch.empty(pixels.shape, dtype=torch.float32).copy_(pixels)
-    return out.div_(255).sub_(mean).div_(std)
+    out = torch.empty(pixels.shape, dtype=torch.float32, device=pixels.device).copy_(pixels)
+    return out.div_(most).sub_(mean).div_(std)
 
 
 def unit_rows(feature_ND: "torch.Tensor") -> Rows:
