@@ -18,6 +18,7 @@ from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
 
 from qbias.environment import stale_metadata
 from qbias.passing import passing_folder
+from qbias.store import clear_half_written
 from registry.leftovers import close_leftovers
 from registry.process import own_process
 
@@ -56,6 +57,7 @@ def run_verb(verb: str, parser: argparse.ArgumentParser, work: Callable[[argpars
             try:
                 # `mlflow run` has made the run already, under a random name.
                 mlflow.set_tags({"mlflow.runName": verb, **own_process()})
+                clear_half_written()
                 for line in close_leftovers():
                     say(line)
                 print(recorded(verb, step))

@@ -4,11 +4,18 @@ The folder is `$QBIAS_CACHE`, else `$XDG_CACHE_HOME/qbias`, else `~/.cache/qbias
 """
 
 import os
+import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from qbias.digests import bytes_digest
+
+LARGE = ("world", "shards")
+"""Folders of the cache with many files."""
 
 
 def cache_root() -> Path:
@@ -23,7 +30,7 @@ def cache_root() -> Path:
 def whole_file(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; it becomes `path` in one step when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path))
     os.close(handle)
     beside = Path(name)
     try:
@@ -42,7 +49,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Where another process was first, its folder stays and ours is thrown away: both were made from the same content.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path)))
     try:
         yield beside
         beside.chmod(0o777 & ~_umask())
@@ -53,6 +60,32 @@ def whole_folder(path: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _prefix(path: Path) -> str:
+    """How the name of something half written begins: what it is to become, and who writes it."""
+    return f".{path.name}.{_host()}-{os.getpid()}."
+
+
+def _host() -> str:
+    """The machine in a few letters: machines share caches, and none can see whether another's process lives."""
+    return bytes_digest(platform.node().encode())[:8]
+
+
+def clear_half_written() -> list[Path]:
+    """Remove from the cache what processes of this machine had half written when they were killed; which paths."""
+    gone = []
+    for folder, folders, files in os.walk(cache_root()):
+        for name in [*folders, *files]:
+            writer = re.fullmatch(r"\..+\.([0-9a-f]{8})-(\d+)\.\w+", name)
+            if writer and writer[1] == _host() and not Path(f"/proc/{writer[2]}").exists():
+                path = Path(folder) / name
+                shutil.rmtree(path, ignore_errors=True)
+                path.unlink(missing_ok=True)
+                gone.append(path)
+        # Sets that were unpacked or drawn hold many files, and appear as a whole.
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in LARGE]
+    return gone
 
 
 def _umask() -> int:

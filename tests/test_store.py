@@ -1,9 +1,12 @@
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from qbias.store import cache_root, whole_file, whole_folder
+from qbias.store import cache_root, clear_half_written, whole_file, whole_folder
 
 
 def test_cache_root_follows_the_environment(monkeypatch, tmp_path):
@@ -66,3 +69,20 @@ def test_of_two_writers_of_the_same_folder_both_end_well(tmp_path):
         writer.join()
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
     assert (target / "file").read_text() == "same content"
+
+
+def test_what_a_killed_process_half_wrote_goes_with_the_next_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("QBIAS_CACHE", str(tmp_path))
+    code = (
+        "import os, signal\nfrom pathlib import Path\nfrom qbias.store import whole_file, whole_folder\n"
+        "with whole_file(Path('a/b.npy')), whole_folder(Path('c')) as folder:\n"
+        "    (folder / 'x').touch()\n    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=False).returncode == -9
+    left = sorted([*tmp_path.glob(".c.*"), *(tmp_path / "a").iterdir()])
+    assert len(left) == 2
+    with whole_file(tmp_path / "a" / "d.npy") as ours:
+        assert sorted(clear_half_written()) == left
+        assert ours.exists(), "a living process is still at it"
+    assert [file.name for file in (tmp_path / "a").iterdir()] == ["d.npy"]
