@@ -108,8 +108,7 @@ def seen(place: Place) -> tuple[dict[str, Any], list[str]]:
         "from pathlib import Path\n"
         "from benches.reliability.checks import faults\n"
         "from benches.reliability.dump import dump\n"
-        "from benches.reliability.dump import differences
-from benches.reliability.study import Place\n"
+        "from benches.reliability.study import Place\n"
         "print('\\n' + json.dumps([dump(), faults(Place(Path(sys.argv[1])))]))"
     )
     command = [sys.executable, "-c", code, str(place.folder)]
