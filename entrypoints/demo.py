@@ -46,7 +46,8 @@ def work(options: argparse.Namespace) -> str:
     card = candidate()
     decided = options_of(review.parser(), model=card.uri, decision="approve", reviewer=REVIEWER, reason=REASON)
     moved = options_of(promote.parser(), model=card.uri, alias=ALIAS, promoter=REVIEWER, reason=REASON)
-    steps = [("review", review.work, decided), ("promote", promote.work, moved), ("audit", audit.work, options_of(audit.parser()))]
+    checked = options_of(audit.parser(), models=card.name)
+    steps = [("review", review.work, decided), ("promote", promote.work, moved), ("audit", audit.work, checked)]
     if stands(card):
         del steps[0]
     for verb, step, values in steps:

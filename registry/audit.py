@@ -146,7 +146,8 @@ def _alias_row(name: str, alias: str, version: str, chain: Chain | None) -> Audi
     try:
         faults, notes = alias_faults(chain, name, alias, version, now_ms=int(time.time() * 1000))
     except Exception as error:
-        faults, notes = [f"it could not be checked: {type(error).__name__}: {error}"], []
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        faults, notes = [f"it could not be checked: {kind}{error}"], []
     return AuditRow(name, alias, version, tuple(dict.fromkeys(faults)), tuple(notes))
 
 

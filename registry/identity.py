@@ -59,12 +59,14 @@ def identity_of(policy: Policy, kind: Kind, *, name: str, run: Run, signing_key:
             f"which nobody else can write: add '--experiment-id {entry.experiment_id}' to 'mlflow run', or set MLFLOW_EXPERIMENT_ID"
         )
     if not entry.key:
-        return Identity(entry.name, f"by permission: experiment {entry.experiment_id}, which is {entry.name}'s alone")
+        return Identity(
+            entry.name, f"by permission to write experiment {entry.experiment_id}, which the policy names as {entry.name}'s own"
+        )
     if signing_key is None:
         raise ValueError(f"{role} {entry.name!r} signs with a key under policy {policy.name!r}: pass -P signing_key=~/.ssh/id_ed25519")
     if key_parts(public_key_of(signing_key)) != key_parts(entry.key):
         raise ValueError(f"signing_key={str(signing_key)!r} is not the key that policy {policy.name!r} lists for {entry.name!r}")
-    return Identity(entry.name, f"by SSH signature with the listed key, in experiment {entry.experiment_id}, which is {entry.name}'s alone")
+    return Identity(entry.name, f"by SSH signature with the key that the policy lists, in experiment {entry.experiment_id}")
 
 
 def _entry(people: Sequence[Signer], role: str, name: str, experiment_id: str) -> Signer:

@@ -19,6 +19,7 @@ from registry.chain import Record, records_of
 from registry.policies import policies, policy_named
 from registry.policy import Policy, policy_from
 from registry.runs import artifact
+from registry.slot import Busy
 from registry.weights import VersionFiles, files_of
 
 SUFFIX = "-prod"
@@ -108,6 +109,18 @@ def pin_for(name: str) -> Pin | None:
 def _foreign(name: str, production: str) -> list[str]:
     """The versions of a model that are no copies of versions of `name`."""
     return [str(version.version) for version in versions_of(production) if (copied_from(version) or ("", ""))[0] != name]
+
+
+def check_unchanged(name: str, pin: Pin | None) -> None:
+    """Refuse to go on where what stands on the production model has changed since it was read; call it within the slot.
+
+    Raises
+    ------
+    Busy
+        If it has.
+    """
+    if pin_for(name) != pin:
+        raise Busy(f"what stands on the production model of {name!r} was changed at this moment: run the same command again")
 
 
 def trusted_experiments(policy: Policy, pin: Pin | None) -> frozenset[str] | None:

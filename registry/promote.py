@@ -25,6 +25,7 @@ from registry.production import (
     NEXT_POLICY_FILE,
     Pin,
     check_production,
+    check_unchanged,
     in_production,
     pin_for,
     pin_tags,
@@ -88,6 +89,7 @@ def promote(
     who = identity_of(rules, "promotion", name=promoter, run=run, signing_key=signing_key)
     trusted = trusted_experiments(rules, pin)
     with slot(card.name, run.info.run_id, trusted=trusted) as place:
+        check_unchanged(card.name, pin)
         found = candidate_of(card, rules, trusted=trusted, pin=pin, anchor=anchor)
         if not (repin and _stands_there(found, where, alias)):
             check_approved(found, rules, alias)

@@ -17,7 +17,7 @@ from registry.identity import identity_of
 from registry.ledger import seal
 from registry.moves import Move, PromotionRecord, moves_of, target, version_before
 from registry.policy import Policy
-from registry.production import Pin, pin_for, pin_of, ruling_policy, trusted_experiments
+from registry.production import Pin, check_unchanged, pin_for, pin_of, ruling_policy, trusted_experiments
 from registry.promote import alias_target, check_alias, complete
 from registry.record_facts import NONE, check_anchor, evidence_facts, evidence_files, runs_in, unfinished
 from registry.review import active_run, check_text
@@ -61,6 +61,7 @@ def rollback(
     who = identity_of(rules, "rollback", name=promoter, run=run, signing_key=signing_key)
     trusted = trusted_experiments(rules, pin)
     with slot(pin.candidate, run.info.run_id, trusted=trusted) as place:
+        check_unchanged(pin.candidate, pin)
         records = records_of(pin.candidate, trusted=trusted)
         check_anchor(pin.candidate, records, anchor)
         now = alias_target(pin.production, alias)

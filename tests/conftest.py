@@ -15,6 +15,7 @@ import pytest
 
 if TYPE_CHECKING:
     from registry.cards import VersionCard
+    from tests.flow import Work
     from tests.server import Team
 
 
@@ -138,3 +139,11 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Team"]:
 
     with team_server(tmp_path_factory.mktemp("server")) as team:
         yield team
+
+
+@pytest.fixture(scope="session")
+def work(team: "Team", tmp_path_factory: pytest.TempPathFactory) -> "Work":
+    """What that team reviews: a small benchmark of its own, a policy that names its people, and a reviewer's key."""
+    from tests.flow import work_of
+
+    return work_of(team, tmp_path_factory.mktemp("work") / "own")

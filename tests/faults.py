@@ -24,7 +24,7 @@ class Request:
 
 
 Judge = Callable[[Request], str | Callable[[], None]]
-"""What becomes of a request: `pass`; `lose`: the server does it and nobody hears of it; a function: called when the server has got
+"""What becomes of a request: `pass`; `drop`; `lose`: the server does it and nobody hears of it; a function: called when the server has got
 half of the body, which is all that it gets.
 """
 
@@ -43,6 +43,8 @@ class Proxy:
                 proxy.requests.append(request)
                 self.close_connection = True
                 fate = judge(request)
+                if fate == "drop":
+                    return
                 cut = None if isinstance(fate, str) else fate
                 answer = forwarded(place.netloc, self.command, self.path, body, dict(self.headers.items()), cut)
                 if fate == "pass" and answer:

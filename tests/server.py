@@ -1,4 +1,4 @@
-"""A team's MLflow server for tests: PostgreSQL, proxied artifacts, the basic-auth app, one administrator and four users.
+"""A team's MLflow server for tests: PostgreSQL, proxied artifacts, the basic-auth app, one administrator and five users.
 
 Everything listens on loopback, keeps its data in folders of its own, and ends with the test session, also when that is killed.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 ADMINISTRATOR = "administrator"
-USERS = ("registrar", "reviewer", "promoter", "stranger")
+USERS = ("registrar", "reviewer", "second", "promoter", "stranger")
 START_S = 180.0
 """How long a server may take to answer for the first time: two workers import MLflow on what may be a busy machine."""
 # Runs a command; ends its whole group when this process ends, in whichever way: the pipe that `cat` reads from is closed then.

@@ -10,7 +10,6 @@ import pytest
 from mlflow import MlflowClient
 
 from registry import anchor as anchors
-from registry import promote as module
 from registry.cards import VersionCard, version_card
 from registry.chain import Record, head, records_of
 from registry.evidence import evidence_of
@@ -19,7 +18,6 @@ from registry.policy import Policy
 from registry.production import pin_of
 from registry.promote import alias_target, promote
 from registry.review import review
-from registry.slot import Busy, slot
 from tests.conftest import Store, Toy
 from tests.evidence_builder import artifact_file, complete, log_comparison, log_evaluation, plain_policy, register, version_file
 
@@ -408,62 +406,6 @@ def test_a_model_that_serves_another_is_refused(toy: Toy) -> None:
         promoted(toy.candidate)
 
 
-def test_two_at_once_the_loser_is_told_who_is_at_it(toy: Toy) -> None:
-    approve(toy.candidate)
-    client = MlflowClient()
-    run = client.create_run(toy.store.experiment)
-    with slot("toy", run.info.run_id), pytest.raises(Busy, match=f"run {run.info.run_id}"):
-        promoted(toy.candidate)
-    assert promotions() == []
-    assert promoted(toy.candidate).recorded
-
-
-def test_an_alias_that_is_moved_in_the_same_moment_is_told(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    approve(toy.candidate)
-    plain = MlflowClient.set_registered_model_alias
-    other = MlflowClient().copy_model_version("models:/toy/1", "toy-prod").version
-
-    def overtaken(self: MlflowClient, name: str, alias: str, version: str) -> None:
-        plain(self, name, alias, version)
-        plain(self, name, alias, other)
-
-    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", overtaken)
-    with pytest.raises(RuntimeError, match="someone else moved it"):
-        promoted(toy.candidate)
-    assert [record.finished for record in promotions()] == [False]
-
-
-STEPS = (
-    ("registry.promote.in_production", "before the copy"),
-    ("registry.promote.seal", "before the record"),
-    ("registry.promote.complete", "before the alias"),
-    ("mlflow.MlflowClient.set_registered_model_alias", "at the alias"),
-    ("mlflow.MlflowClient.set_registered_model_tag", "before what stands on the production model"),
-    ("registry.promote.show_version", "before the pages"),
-)
-
-
-@pytest.mark.parametrize("step", [step for step, _ in STEPS])
-def test_whatever_breaks_off_the_same_command_completes(toy: Toy, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    def gone(*args: Any, **kwargs: Any) -> None:
-        raise ConnectionError("gone")
-
-    approve(toy.candidate)
-    with monkeypatch.context() as patch:
-        patch.setattr(step, gone)
-        with pytest.raises(ConnectionError):
-            promoted(toy.candidate)
-    told = promoted(toy.candidate)
-    assert told.recorded
-    assert alias_target("toy-prod", "champion") == told.to_version == "1"
-    assert len(MlflowClient().search_model_versions("name = 'toy-prod'")) == 1
-    pin = pin_of("toy-prod")
-    assert pin is not None
-    assert (pin.length, pin.digest) == head(records_of("toy"))
-    assert [record.faults for record in records_of("toy")] == [()] * pin.length
-    assert promoted(toy.candidate).recorded is False
-
-
 def test_the_anchor_is_written_before_the_alias_moves(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     anchor = tmp_path / "anchor.jsonl"
     approve(toy.candidate, anchor=anchor)
@@ -478,19 +420,4 @@ def test_without_a_run_nothing_moves(toy: Toy) -> None:
     approve(toy.candidate)
     with pytest.raises(ValueError, match="active MLflow run"):
         promote(toy.candidate, policy=POLICY)
-    assert alias_target("toy-prod", "champion") == ""
-
-
-def test_the_slot_is_checked_right_before_the_alias_moves(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    approve(toy.candidate)
-    plain = module.seal
-
-    def slow(place: Any, *args: Any, **kwargs: Any) -> Record:
-        record = plain(place, *args, **kwargs)
-        MlflowClient().delete_experiment(place.experiment_id)
-        return record
-
-    monkeypatch.setattr(module, "seal", slow)
-    with pytest.raises(Busy, match="run the same command again"):
-        promoted(toy.candidate)
     assert alias_target("toy-prod", "champion") == ""

@@ -242,7 +242,7 @@ def test_a_listed_reviewer_signs_in_their_own_experiment(toy: Toy, listed: Polic
     ada = listed.sign_off.reviewers[0].experiment_id
     record = decided(toy.candidate, policy=listed, experiment=ada, reviewer=" ADA ").record
     assert record.facts["reviewer"] == "Ada"
-    assert record.facts["identity"] == f"by permission: experiment {ada}, which is Ada's alone"
+    assert record.facts["identity"] == f"by permission to write experiment {ada}, which the policy names as Ada's own"
 
 
 def test_a_key_that_is_listed_must_sign(toy: Toy, listed: Policy, tmp_path: Path) -> None:

@@ -8,14 +8,15 @@ from importlib import import_module
 
 import mlflow
 import pytest
+import yaml
 
 from entrypoints.verb import ERROR_TAG, run_verb
 from qbias.protocol import Protocol
 from registry.versions import version_cards
 from tests.conftest import copied_store, current_store
-from tests.evidence_builder import artifact_file
+from tests.evidence_builder import artifact_file, plain_policy
 
-VERBS = ("main", "register", "evaluate", "compare", "review", "promote")
+VERBS = ("main", "register", "evaluate", "compare", "inspect", "review", "promote", "rollback", "audit")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -183,20 +184,94 @@ def test_equal_content_under_another_name_is_evaluated_for_itself(study, tiny, w
     assert "2 pairs compared, 0 refused" in capsys.readouterr().out
 
 
-def test_promotion_wants_an_approval_and_then_moves_the_alias(study, capsys):
+@pytest.fixture
+def plain(tmp_path):
+    """A policy without rules: the tiny model is drawn, not trained, so weighing its changes would say nothing."""
+    file = tmp_path / "plain.yaml"
+    file.write_text(yaml.safe_dump(plain_policy().model_dump(mode="json")))
+    return file
+
+
+def test_review_promote_rollback_and_audit_as_a_user_calls_them(study, plain, world, tmp_path, capsys):
     _, candidate = version_cards()
-    assert call("promote", "--model", candidate.uri) == 1
+    production, client = f"{candidate.name}-prod", mlflow.MlflowClient()
+    policy, anchor = ("--policy", plain), ("--anchor", tmp_path / "anchor.jsonl")
+    assert call("promote", "--model", candidate.uri, *policy) == 1
     said = capsys.readouterr().err
     assert "is not approved" in said
     assert "mlflow run . -e review -P model=" in said
-    assert mlflow.MlflowClient().get_registered_model(candidate.name).aliases == {}
+    assert [model.name for model in client.search_registered_models()] == [candidate.name]
+    assert call("review", "--model", candidate.uri, *policy) == 0
+    shown = capsys.readouterr().out
+    assert "REVIEW: " in shown
+    assert "Attempts: 1 candidate of tiny evaluated" in shown
+    assert "nothing is decided" in shown
     review = ("--model", candidate.uri, "--decision", "approve", "--reviewer", "a test", "--reason", "complete evidence")
-    assert call("review", *review) == 0
-    assert call("promote", "--model", candidate.uri) == 0
-    assert mlflow.MlflowClient().get_registered_model(candidate.name).aliases == {"champion": int(candidate.version)}
+    assert call("review", *review, *policy, *anchor) == 0
+    assert "identity: not checked: policy 'plain' lists no reviewers" in capsys.readouterr().out
+    assert call("promote", "--model", candidate.uri, "--promoter", "a test", *policy, *anchor) == 0
+    assert {alias: str(version) for alias, version in client.get_registered_model(production).aliases.items()} == {"champion": "1"}
     (record,) = [run for run in runs("promotion") if run.info.status == "FINISHED"]
-    assert record.data.params["promotion.review_run"] == runs("review")[0].info.run_id
+    assert record.data.params["promotion.review_runs"] == runs("review")[0].info.run_id
     assert runs("review")[0].data.params["review.reviewer"] == "a test"
+    assert call("rollback", "--model", production, "--reason", "a test") == 1
+    assert "no other version stood there before" in capsys.readouterr().err
+    assert call("audit", *anchor) == 0
+    client.set_registered_model_alias(candidate.name, "champion", candidate.version)
+    assert call("audit", *anchor) == 1
+    assert "other hands set it" in capsys.readouterr().out
+    # What is served from production is the version that was evaluated, and belongs to it.
+    assert [card.uri for card in version_cards()] == ["models:/tiny/1", "models:/tiny/2"]
+    words = ("--benchmarks", "coco", "--data", world, "--limit", 20)
+    assert call("evaluate", "--model", f"models:/{production}@champion", *words) == 0
+    assert runs("evaluation")[0].data.tags["qbias.model"] == "tiny"
+
+
+def test_the_default_policy_weighs_and_says_so(study, capsys):
+    assert call("review", "--model", "models:/tiny/2") == 0
+    assert "[facet/gender_mf/macro_gap_at_1]" in capsys.readouterr().out
+
+
+def explain(*words):
+    from entrypoints import review
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["review", *words])
+        return review.main()
+
+
+def test_a_policy_is_explained_without_run_or_store(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert explain("--explain") == 0
+    assert explain("--explain", "true", "--policy", "two-people") == 0
+    assert "two-people" in capsys.readouterr().out
+    assert explain("--explain", "--policy", "two-peeple") == 1
+    assert "Did you mean 'two-people'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_policy_is_explained_with_a_models_own_sizes(study, capsys):
+    before = len(runs())
+    assert explain("--explain", "--model", "models:/tiny/2") == 0
+    assert "tiny" in capsys.readouterr().out
+    assert len(runs()) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "model is missing: name the candidate with -P model="),
+        (["--model", "models:/tiny/2", "--reviewer", "a"], "reviewer without a decision: add -P decision=approve"),
+        (["--model", "models:/tiny/2", "--override", "true"], "override without a decision"),
+        (["--model", "models:/tiny/2", "--decision", "approve", "--reason", "b"], "reviewer is empty"),
+        (["--model", "models:/tiny/2", "--decision", "approve", "--reviewer", "a"], "reason is empty"),
+        (["--model", "models:/tiny/2", "--decision", "approve", "--policy", "none-such"], "unknown policy 'none-such'"),
+    ],
+)
+def test_a_review_that_is_not_whole_is_one_message(study, capsys, words, says):
+    assert call("review", *words) == 1
+    assert says in capsys.readouterr().err
+    assert runs("review") == []
 
 
 def test_an_evaluation_that_fails_leaves_what_was_finished(study, tiny, world, monkeypatch, capsys):
@@ -260,6 +335,11 @@ def test_help_says_what_every_parameter_means(verb, capsys):
             "no model is registered yet",
         ),
         ("promote", ["--model", "nothing"], "give models:/<name>/<version>"),
+        ("inspect", ["--model", "models:/nothing/1"], "no model is registered yet"),
+        ("compare", ["--policy", "deflaut"], "Did you mean 'default'?"),
+        ("rollback", ["--model", "nothing-prod", "--reason", "why"], "nothing was promoted to 'nothing-prod'"),
+        ("audit", ["--models", "nothing"], "unknown model 'nothing'"),
+        ("audit", ["--anchor", "/no/such/file"], "there is no such file"),
     ],
 )
 def test_a_wrong_name_is_one_readable_message(store, capsys, verb, words, says):
