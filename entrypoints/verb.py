@@ -35,13 +35,16 @@ def run_verb(verb: str, parser: argparse.ArgumentParser, work: Callable[[argpars
     0, or 1 after any error or Ctrl-C: the run is then FAILED, its tag `qbias.error` holds the message and its artifact
     `error/traceback.txt` the traceback.
     """
-    step = _step(parser, work)
+    step, dry = _step(parser, work)
     _quiet_libraries()
     _show_log()
     signal.signal(signal.SIGTERM, _interrupt)
     if stale := stale_metadata(PROJECT):
         print(f"warning: {stale}", file=sys.stderr)
     try:
+        if dry:
+            print(step())
+            return 0
         with mlflow.start_run():
             # `mlflow run` has made the run already, under a random name.
             mlflow.set_tag("mlflow.runName", verb)
@@ -55,8 +58,11 @@ def run_verb(verb: str, parser: argparse.ArgumentParser, work: Callable[[argpars
     return 0
 
 
-def _step(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], str]) -> Callable[[], str]:
-    """`work` with its parameters; where these are wrong, a step that raises the mistake within the run. `--help` ends the process here."""
+def _step(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], str]) -> tuple[Callable[[], str], bool]:
+    """`work` with its parameters; where these are wrong, a step that raises the mistake within the run. `--help` ends the process here.
+
+    And whether it is a dry run, which makes no MLflow run either.
+    """
     try:
         options = parser.parse_args()
     except ValueError as mistake:
@@ -65,8 +71,8 @@ def _step(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], 
         def refuse() -> str:
             raise error
 
-        return refuse
-    return lambda: work(options)
+        return refuse, False
+    return lambda: work(options), bool(getattr(options, "dry_run", False))
 
 
 def recorded(verb: str, work: Callable[[], str]) -> str:
