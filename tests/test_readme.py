@@ -69,7 +69,7 @@ def test_the_table_of_verbs_is_mlprojects(verb):
 
 def test_main_and_evaluate_take_the_same_parameters_of_the_measurement():
     verbs = project_verbs()
-    assert set(verbs["main"]) - {"models", "quantizers", "noise"} == set(verbs["evaluate"]) - {"model"} > set(FIELDS)
+    assert set(verbs["main"]) - {"models", "quantizers", "noise", "dry_run"} == set(verbs["evaluate"]) - {"model"} > set(FIELDS)
 
 
 def test_the_table_of_the_protocol_says_what_the_help_says():
