@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import mlflow
 
-from entrypoints.options import AUTO, add_cache_limit, add_plan, add_required, obey_cache_limit, plan_of, verb_parser
+from entrypoints.options import AUTO, add_cache_limit, add_engine, add_plan, add_required, engine_of, obey_cache_limit, plan_of, verb_parser
 from entrypoints.verb import run_verb, say
 from qbias.arms import Arm, arm_outcomes
 from qbias.batch_size import chosen_batch_size
+from qbias.engines import HERE, EngineChoice, source_of
 from qbias.environment import one_thread_per_batch
 from qbias.evaluator import evaluate_model, evaluation_key
 from qbias.models import MODELS, distances
@@ -26,17 +27,18 @@ def parser() -> argparse.ArgumentParser:
     add_required(parser, "model", "models:/name/version, models:/name@alias, or any MLflow model URI")
     add_plan(parser)
     add_cache_limit(parser)
+    add_engine(parser)
     return parser
 
 
-def evaluate(uri: str, plan: Plan, *, card: VersionCard | None) -> str:
+def evaluate(uri: str, plan: Plan, *, card: VersionCard | None, where: EngineChoice = HERE) -> str:
     """Evaluate the model at `uri` within the active run and say how it went in one line."""
     title = f"{card.name} {card.quantizer}" if card else uri
     images = sum(len(dataset.images) for dataset in plan.datasets())
     mlflow.set_tags(card_tags(card, plan) if card else {"qbias.model": uri})
     model = mlflow.pyfunc.load_model(uri)
     started = time.perf_counter()
-    metrics = evaluate_model(model, plan, title=title)
+    metrics = evaluate_model(model, plan, title=title, where=where)
     speed = images / (time.perf_counter() - started)
     skipped = sum(len(plan.skipped(benchmark)) for benchmark in plan.benchmarks)
     left_out = f" ({skipped} that cannot be decoded left out)" if skipped else ""
@@ -70,10 +72,11 @@ def _say_distances(name: str, plan: Plan, metrics: Mapping[str, float]) -> None:
         say(f"{row.metric}: {row.measured:.4f} here, {row.published:.4f} published for the baseline, {row.distance:+.4f}")
 
 
-def evaluate_again(arm: Arm, card: VersionCard, plan: Plan) -> str:
+def evaluate_again(arm: Arm, card: VersionCard, plan: Plan, where: EngineChoice = HERE) -> str:
     """Measure a version again as an A/A arm does, within the active run, and say so in one line."""
     model = mlflow.pyfunc.load_model(card.uri).unwrap_python_model()
-    metrics = log_arm(arm, arm_outcomes(arm, model.encoder, model.digest, plan), card_tags(card, plan))
+    outcomes = arm_outcomes(arm, model.encoder, model.digest, plan, source=source_of(model.encoder), engine=where.made())
+    metrics = log_arm(arm, outcomes, card_tags(card, plan))
     return f"{card.name} {arm.name}: {metrics} metrics"
 
 
@@ -102,13 +105,14 @@ def work(options: argparse.Namespace) -> str:
     """Check every parameter, then evaluate."""
     one_thread_per_batch()
     obey_cache_limit(options)
+    where = engine_of(options)
     card = find_card(options.model)
     plan = plan_of(options)
     # Of a copy the origin is evaluated: the run speaks for the version that it names.
     uri = card.uri if card else options.model
     if options.batch_size == AUTO:
         plan = probed(plan, [uri])
-    return evaluate(uri, plan, card=card)
+    return evaluate(uri, plan, card=card, where=where)
 
 
 if __name__ == "__main__":

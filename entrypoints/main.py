@@ -13,23 +13,31 @@ from entrypoints.evaluate import card_key, evaluate, evaluate_again, probed
 from entrypoints.options import (
     AUTO,
     add_cache_limit,
+    add_engine,
     add_models,
     add_plan,
     add_policy,
     add_quantizers,
+    engine_of,
     obey_cache_limit,
     plan_of,
     policy_of,
     verb_parser,
+    yes_or_no,
 )
 from entrypoints.verb import nested, run_verb, say
 from qbias.arms import arms_of
-from qbias.environment import one_thread_per_batch, quantizers_named
+from qbias.engines import EngineChoice
+from qbias.engines.ray_data import RayEngine
+from qbias.environment import batch_workers, one_thread_per_batch, quantizers_named
+from qbias.forecast import untouched_cache
 from qbias.models import models_named
 from qbias.plan import Plan
+from qbias.protocol import Protocol
 from registry.evidence import finished_comparison, finished_evaluation
+from registry.forecast_text import Study, forecast
 from registry.policy import Policy, load_policy
-from registry.runs import finished_arm
+from registry.runs import finished_arm, untouched_store
 from registry.versions import VersionCard, register
 
 NOISE = ("yes", "all", "no")
@@ -50,6 +58,13 @@ def parser() -> argparse.ArgumentParser:
     add_policy(parser, "default", "whose endpoints and margins the comparison tests")
     add_plan(parser)
     add_cache_limit(parser)
+    add_engine(parser)
+    parser.add_argument(
+        "--dry-run",
+        type=yes_or_no,
+        default=False,
+        help="true: print scenarios, images, bytes, an estimate of time and what is there already, and change nothing",
+    )
     return parser
 
 
@@ -57,6 +72,10 @@ def work(options: argparse.Namespace) -> str:
     """Check every parameter, then run the three steps."""
     one_thread_per_batch()
     obey_cache_limit(options)
+    where = engine_of(options)
+    if options.dry_run:
+        with untouched_cache(), untouched_store():
+            return _forecast(options, where)
     rows = models_named(options.models)
     quantizers = quantizers_named(options.quantizers)
     policy = policy_of(options) or load_policy()
@@ -70,19 +89,36 @@ def work(options: argparse.Namespace) -> str:
     if options.batch_size == AUTO:
         # One baseline of each size: other precisions of it need no more memory, and pairs must share the number.
         plan = probed(plan, list({card.size: card.uri for card in reversed(cards) if card.quantizer == "fp32"}.values()))
-    run_ids = [evaluated(card, f"[{number}/{len(cards)}]", plan) for number, card in enumerate(cards, start=1)]
-    return compared(cards, [*run_ids, *measured_again(cards, plan, noise=options.noise)], policy)
+    run_ids = [evaluated(card, f"[{number}/{len(cards)}]", plan, where) for number, card in enumerate(cards, start=1)]
+    return compared(cards, [*run_ids, *measured_again(cards, plan, where, noise=options.noise)], policy)
 
 
-def evaluated(card: VersionCard, place: str, plan: Plan) -> str:
+def _forecast(options: argparse.Namespace, where: EngineChoice) -> str:
+    """What the rest of `work` would do."""
+    if options.batch_size == AUTO:
+        say(f"batch_size=auto would be probed; here it is {Protocol.batch_size}")
+    plan, engine = plan_of(options), where.made()
+    workers = engine.actors if isinstance(engine, RayEngine) else batch_workers()
+    study = Study(
+        models_named(options.models),
+        quantizers_named(options.quantizers),
+        plan,
+        options.noise,
+        workers,
+        lambda card: card_key(card, plan),
+    )
+    return forecast(study, report=say)
+
+
+def evaluated(card: VersionCard, place: str, plan: Plan, where: EngineChoice) -> str:
     """The id of this version's finished evaluation: an earlier one of the same content, or a new nested run."""
     if found := finished_evaluation(card_key(card, plan)):
         say(f"evaluate {place} {card.name} {card.quantizer}: nothing changed, run {found} stands")
         return found
-    return nested("evaluate", f"evaluate {card.name} {card.quantizer}", place, lambda: evaluate(card.uri, plan, card=card))
+    return nested("evaluate", f"evaluate {card.name} {card.quantizer}", place, lambda: evaluate(card.uri, plan, card=card, where=where))
 
 
-def measured_again(cards: Sequence[VersionCard], plan: Plan, *, noise: str) -> list[str]:
+def measured_again(cards: Sequence[VersionCard], plan: Plan, where: EngineChoice, *, noise: str) -> list[str]:
     """The ids of the noise arms' runs: those that stand, and new nested ones for the models that `noise` asks for."""
     first = {(card.quantizer, card.size): card for card in reversed(cards)}
     run_ids = []
@@ -93,7 +129,7 @@ def measured_again(cards: Sequence[VersionCard], plan: Plan, *, noise: str) -> l
                 say(f"noise {card.name} {arm.name}: nothing changed, run {found} stands")
                 run_ids.append(found)
             elif wanted:
-                step = partial(evaluate_again, arm, card, plan)
+                step = partial(evaluate_again, arm, card, plan, where)
                 run_ids.append(nested("noise", f"noise {card.name} {arm.name}", "", step))
     return run_ids
 

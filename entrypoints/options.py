@@ -9,6 +9,7 @@ from typing import NoReturn, get_args
 
 from qbias.benchmarks import benchmark_list, benchmark_row
 from qbias.cache import LIMIT, bytes_named
+from qbias.engines import ENGINES, EngineChoice
 from qbias.pixels import OnBadImage
 from qbias.plan import Plan
 from qbias.protocol import FIELDS, SAYS, Protocol
@@ -113,6 +114,27 @@ def add_cache_limit(parser: argparse.ArgumentParser) -> None:
         "most that pixels and embeddings may take in the cache, such as 20GB; what was not used for longest is thrown away. none: no limit"
     )
     parser.add_argument("--cache-limit", type=cache_size, default="none", help=says)
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """`--engine` and `--ray-address`: where batches are computed."""
+    says = "where batches are computed: local is this machine, ray the cluster that it belongs to; results are the same, bit by bit"
+    parser.add_argument("--engine", choices=ENGINES, default=EngineChoice.engine, help=says)
+    says = "engine=ray: auto for the cluster that this machine belongs to, or the host:port of its head"
+    parser.add_argument("--ray-address", default=EngineChoice.ray_address, help=says)
+
+
+def engine_of(options: argparse.Namespace) -> EngineChoice:
+    """The engine that is asked for, reached and found fit before anything else is done.
+
+    Raises
+    ------
+    ValueError
+        If a Ray cluster cannot be reached, or would give other numbers.
+    """
+    where = EngineChoice(options.engine, options.ray_address)
+    where.made()
+    return where
 
 
 def obey_cache_limit(options: argparse.Namespace) -> None:

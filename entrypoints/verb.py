@@ -45,7 +45,7 @@ def run_verb(verb: str, parser: argparse.ArgumentParser, work: Callable[[argpars
     0, or 1 after any error or Ctrl-C: the run is then FAILED, its tag `qbias.error` holds the message and its artifact
     `error/traceback.txt` the traceback.
     """
-    step = _step(parser, work)
+    step, dry = _step(parser, work)
     _quiet_libraries()
     _show_log()
     signal.signal(signal.SIGTERM, _interrupt)
@@ -53,6 +53,10 @@ def run_verb(verb: str, parser: argparse.ArgumentParser, work: Callable[[argpars
         print(f"warning: {stale}", file=sys.stderr)
     first: list[BaseException] = []
     try:
+        if dry:
+            with passing_folder():
+                print(step())
+            return 0
         with passing_folder(), _patience_kept(), mlflow.start_run():
             try:
                 # `mlflow run` has made the run already, under a random name.
@@ -85,8 +89,11 @@ def _patience_kept() -> Iterator[None]:
             os.environ[RETRIES] = before
 
 
-def _step(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], str]) -> Callable[[], str]:
-    """`work` with its parameters; where these are wrong, a step that raises the mistake within the run. `--help` ends the process here."""
+def _step(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], str]) -> tuple[Callable[[], str], bool]:
+    """`work` with its parameters; where these are wrong, a step that raises the mistake within the run. `--help` ends the process here.
+
+    And whether it is a dry run, which makes no MLflow run either.
+    """
     try:
         options = parser.parse_args()
     except ValueError as mistake:
@@ -95,8 +102,8 @@ def _step(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], 
         def refuse() -> str:
             raise error
 
-        return refuse
-    return lambda: work(options)
+        return refuse, False
+    return lambda: work(options), bool(getattr(options, "dry_run", False))
 
 
 def recorded(verb: str, work: Callable[[], str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from qbias.digests import json_digest
 from qbias.encoder import Encoder
+from qbias.engines import LOCAL, Engine, Source
 from qbias.outcomes import outcomes_of
 from qbias.plan import Plan
 from qbias.protocol import Protocol
@@ -67,7 +68,9 @@ def arms_of(quantizer: str) -> list[Arm]:
     return [arm for arm in ARMS.values() if arm.quantizer == quantizer]
 
 
-def arm_outcomes(arm: Arm, encoder: Encoder, artifact: str, plan: Plan) -> dict[str, Outcomes]:
+def arm_outcomes(
+    arm: Arm, encoder: Encoder, artifact: str, plan: Plan, *, source: Source | None = None, engine: Engine = LOCAL
+) -> dict[str, Outcomes]:
     """What the version does on every benchmark of the plan when it is measured as the arm says.
 
     Pixels, and the texts of an arm that leaves them alone, are found in the cache where the version was evaluated before.
@@ -75,13 +78,16 @@ def arm_outcomes(arm: Arm, encoder: Encoder, artifact: str, plan: Plan) -> dict[
     Parameters
     ----------
     arm : a row of ARMS. encoder, artifact : of the version, as its MLflow model hands them out. plan : that of its evaluation.
+    source, engine : see Subject.
 
     Returns
     -------
     Outcomes by benchmark name; their protocol is the arm's.
     """
-    usual = Subject(arm.name, _no_predict, encoder, artifact)
-    other = Subject(arm.name, _no_predict, in_bfloat16(encoder) if arm.bfloat16 else encoder, _artifact(arm, artifact))
+    usual = Subject(arm.name, _no_predict, encoder, artifact, source, engine)
+    measured = in_bfloat16(encoder) if arm.bfloat16 else encoder
+    rounded = replace(source, bfloat16=arm.bfloat16) if source else None
+    other = Subject(arm.name, _no_predict, measured, _artifact(arm, artifact), rounded, engine)
     protocol = arm.protocol(plan.protocol)
     found = {}
     for dataset in plan.datasets():
@@ -89,6 +95,13 @@ def arm_outcomes(arm: Arm, encoder: Encoder, artifact: str, plan: Plan) -> dict[
         text_MD = other.texts(dataset, protocol) if arm.texts else usual.texts(dataset, plan.protocol)
         found[dataset.benchmark] = outcomes_of(dataset, image_ND, text_MD, protocol)
     return found
+
+
+def missing(arm: Arm, encoder: Encoder, artifact: str, plan: Plan) -> tuple[int, int]:
+    """How many batches of images and of texts the arm still has to compute, by what lies in the cache."""
+    other, protocol = Subject(arm.name, _no_predict, encoder, _artifact(arm, artifact)), arm.protocol(plan.protocol)
+    found = [other.missing(dataset, protocol, ids=_names(arm, dataset)) for dataset in plan.datasets()]
+    return sum(images for images, _ in found), sum(texts for _, texts in found) if arm.texts else 0
 
 
 def _artifact(arm: Arm, artifact: str) -> str:

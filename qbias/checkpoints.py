@@ -1,5 +1,6 @@
 """Finding, fetching and reading open_clip checkpoints. Only `weights_only` loading: no pickled code runs."""
 
+import os
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -91,6 +92,8 @@ def fetch(architecture: str, tag_or_checkpoint: str, facts: Mapping[str, Any]) -
     if file := local_checkpoint(tag_or_checkpoint):
         return file
     home = facts.get("hf_hub") or facts.get("url")
+    if os.environ.get("QBIAS_OFFLINE"):
+        raise Unreachable(f"QBIAS_OFFLINE is set, so the weights of {architecture} are not looked for at {home}: unset it")
     try:
         return Path(download_pretrained(dict(facts)))
     except Exception as error:  # hub, URL and disk errors share no base class, and each has the same remedy

@@ -3,9 +3,9 @@
     mlflow.models.evaluate(model, data=mlflow_dataset(dataset), model_type="qbias", evaluators="qbias",
                            evaluator_config={"benchmark": "facet", "data": "/data", "protocol": {}, "on_bad_image": "fail"})
 
-`benchmark` may also be the path of a YAML file. The manifest (ids, paths, labels) is the MLflow dataset; the images are read from `data` by
-the benchmark's loader, and a manifest that does not match them is refused. Outcomes go to the run as Parquet, metrics to the run, the
-logged model and the dataset.
+`benchmark` may also be the path of a YAML file; `engine` and `ray_address` are as the verbs take them. The manifest (ids, paths, labels)
+is the MLflow dataset; the images are read from `data` by the benchmark's loader, and a manifest that does not match them is refused.
+Outcomes go to the run as Parquet, metrics to the run, the logged model and the dataset.
 """
 
 import json
@@ -26,6 +26,7 @@ from mlflow.pyfunc import PyFuncModel
 
 from qbias.benchmarks import benchmark_row
 from qbias.digests import file_digest, json_digest, mapping_digest
+from qbias.engines import HERE, LOCAL, Engine, EngineChoice, source_of
 from qbias.environment import machine_facts
 from qbias.group_tables import class_table, group_table, recall_table
 from qbias.measure import measured
@@ -52,7 +53,7 @@ def _mlflow_dataset(plan: Plan) -> PandasDataset:
         return mlflow.data.from_pandas(dataset.images, source=str(dataset.root), name=dataset.benchmark, digest=digest)
 
 
-def evaluate_model(model: PyFuncModel, plan: Plan, *, title: str) -> dict[str, dict[str, float]]:
+def evaluate_model(model: PyFuncModel, plan: Plan, *, title: str, where: EngineChoice = HERE) -> dict[str, dict[str, float]]:
     """Evaluate `model` as planned within the active MLflow run; log outcomes, metrics, protocol and machine.
 
     Parameters
@@ -60,6 +61,7 @@ def evaluate_model(model: PyFuncModel, plan: Plan, *, title: str) -> dict[str, d
     model : any pyfunc that keeps the contract of qbias/contract.py.
     plan : what is measured, and on what.
     title : the scenario's name in progress bars.
+    where : the engine that computes the batches; it changes no result.
 
     Returns
     -------
@@ -84,7 +86,7 @@ def evaluate_model(model: PyFuncModel, plan: Plan, *, title: str) -> dict[str, d
             data=_mlflow_dataset(one),
             model_type=MODEL_TYPE,
             evaluators="qbias",
-            evaluator_config=_config(one) | {"title": title},
+            evaluator_config=_config(one) | {"title": title} | asdict(where),
         )
         metrics[dataset.benchmark] = dict(result.metrics)
         insufficient += result.artifacts["insufficient"].content
@@ -177,7 +179,8 @@ class QbiasEvaluator(ModelEvaluator):  # type: ignore[misc]
         if model is None:
             raise ValueError("the qbias evaluator needs a model, not stored predictions: pass model=")
         _check_manifest(dataset.features_data, ours)
-        image_ND, text_MD = _subject(model, evaluator_config.get("title", "model")).embeddings(ours, plan.protocol)
+        where = EngineChoice(**{key: str(evaluator_config[key]) for key in ("engine", "ray_address") if key in evaluator_config})
+        image_ND, text_MD = _subject(model, evaluator_config.get("title", "model"), where.made()).embeddings(ours, plan.protocol)
         uri = f"runs:/{run_id}/outcomes/{ours.benchmark}"
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder) / "outcomes" / ours.benchmark
@@ -218,14 +221,16 @@ def _check_manifest(manifest: Any, dataset: Dataset) -> None:
         )
 
 
-def _subject(model: PyFuncModel, title: str) -> Subject:
+def _subject(model: PyFuncModel, title: str, engine: Engine = LOCAL) -> Subject:
     """The model as what is evaluated; our own MLflow model hands out its Encoder and its artifact's digest."""
     try:
         inner = model.unwrap_python_model()
     except mlflow.MlflowException:
         return Subject(title, model.predict)
     encoder, digest = getattr(inner, "encoder", None), getattr(inner, "digest", None)
-    return Subject(title, model.predict) if encoder is None or digest is None else Subject(title, model.predict, encoder, digest)
+    if encoder is None or digest is None:
+        return Subject(title, model.predict)
+    return Subject(title, model.predict, encoder, digest, source_of(encoder), engine)
 
 
 __all__ = ["MODEL_TYPE", "QbiasEvaluator", "evaluate_model", "evaluation_key"]

@@ -80,6 +80,11 @@ class StoredPixels:
             self._make(missing, advance)
         return dict(sorted(self._faults.items()))
 
+    @property
+    def bytes_missing(self) -> int:
+        """Bytes that are still to be stored, by what lies on the disk."""
+        return self._shards.size(self._shards.missing())
+
     def __len__(self) -> int:
         return self.shape[0]
 

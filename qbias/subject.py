@@ -3,7 +3,7 @@
 Shapes: N images, M texts, D embedding width.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,9 +13,10 @@ from tqdm import tqdm
 from qbias.benchmarks.content import canonical_order
 from qbias.contract import Predict, predict_images, predict_texts
 from qbias.decode import Advance
-from qbias.embed import each_once, image_run, text_run
+from qbias.embed import each_once
 from qbias.embedding_store import StoredRows
 from qbias.encoder import Encoder, Rows
+from qbias.engines import LOCAL, Engine, Model, Source
 from qbias.environment import machine_facts
 from qbias.pixel_store import images_key
 from qbias.pixels import pixels, usable
@@ -35,12 +36,15 @@ class Subject:
     title : its name in progress bars.
     predict : what it answers to a DataFrame.
     encoder, artifact : what our own models hand out besides, the fast way to the same rows and the digest of what they are made of.
+    source : from what another process makes the same encoder. engine : where batches are computed; it changes no result.
     """
 
     title: str
     predict: Predict
     encoder: Encoder | None = None
     artifact: str = ""
+    source: Source | None = None
+    engine: Engine = LOCAL
 
     def check_images(self, dataset: Dataset, protocol: Protocol | None = None) -> None:
         """Decode every image, once; our own models keep the pixels, which they need anyway.
@@ -83,34 +87,35 @@ class Subject:
         ----------
         ids : names by which images are put into batches, in place of their own.
         """
-        encoder, names = self._encoder, list(dataset.images["id"]) if ids is None else list(ids)
+        names = list(dataset.images["id"]) if ids is None else list(ids)
         stored = self._image_rows(dataset, protocol, ids)
         with _bar(f"{self.title} {dataset.benchmark}", len(stored), "img") as advance:
-
-            def run(pieces: Iterator[slice]) -> Generator[Rows]:
-                # Pixels are only opened where a batch has to be computed.
-                pixel_NRR3 = pixels(dataset, encoder.preprocessing.resolution)
-                return image_run(encoder, pixel_NRR3, canonical_order(names))(pieces)
-
-            return stored.complete(run, advance)
+            return stored.complete(self.engine.image_run(self._model, dataset, canonical_order(names)), advance)
 
     def texts(self, dataset: Dataset, protocol: Protocol) -> Rows:
         """(M, D) unit rows of every text, through the Encoder; each distinct one is embedded once, in batches of its own list."""
-        encoder = self._encoder
 
         def embed(distinct: Sequence[str]) -> Rows:
-            stored = StoredRows(
-                "texts",
-                self._facts(protocol) | {"texts": list(distinct)},
-                np.arange(len(distinct)),
-                width=encoder.width,
-                batch_size=protocol.batch_size,
-                what=f"the text embeddings of {self.title} on {dataset.benchmark}",
-            )
+            stored = self._text_rows(dataset, protocol, distinct)
             with _bar(f"{self.title} {dataset.benchmark}", len(distinct), "text") as advance:
-                return stored.complete(text_run(encoder, distinct), advance).all()
+                return stored.complete(self.engine.text_run(self._model, distinct), advance).all()
 
         return each_once(list(dataset.texts["text"]), embed)
+
+    def missing(self, dataset: Dataset, protocol: Protocol, *, ids: Sequence[str] | None = None) -> tuple[int, int]:
+        """How many batches of images and of texts are still to be computed, by what lies in the cache; nothing is."""
+        distinct = list(dict.fromkeys(dataset.texts["text"]))
+        return self._image_rows(dataset, protocol, ids).batches_missing, self._text_rows(dataset, protocol, distinct).batches_missing
+
+    def _text_rows(self, dataset: Dataset, protocol: Protocol, distinct: Sequence[str]) -> StoredRows:
+        return StoredRows(
+            "texts",
+            self._facts(protocol) | {"texts": list(distinct)},
+            np.arange(len(distinct)),
+            width=self._encoder.width,
+            batch_size=protocol.batch_size,
+            what=f"the text embeddings of {self.title} on {dataset.benchmark}",
+        )
 
     def _image_rows(self, dataset: Dataset, protocol: Protocol, ids: Sequence[str] | None = None) -> StoredRows:
         names = list(dataset.images["id"]) if ids is None else list(ids)
@@ -128,6 +133,10 @@ class Subject:
     def _encoder(self) -> Encoder:
         assert self.encoder is not None, "only our own models hand out their Encoder"
         return self.encoder
+
+    @property
+    def _model(self) -> Model:
+        return Model(self.title, self._encoder, self.source)
 
     def _facts(self, protocol: Protocol) -> dict[str, object]:
         """All that embeddings depend on besides the images or texts."""

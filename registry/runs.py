@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
+import mlflow
 from mlflow import MlflowClient, MlflowException
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
@@ -55,6 +56,24 @@ def running_runs() -> Iterator[Run]:
         token = page.token
         if not token:
             return
+
+
+@contextmanager
+def untouched_store() -> Iterator[None]:
+    """Within the block, a database that does not exist yet is not made: asking MLflow for anything would make it."""
+    tracking, registry = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    file = tracking.partition("sqlite:///")[2]
+    if not file or Path(file).exists():
+        yield
+        return
+    with TemporaryDirectory(prefix="qbias-dry-run-") as scratch:
+        mlflow.set_tracking_uri(f"sqlite:///{scratch}/mlflow.db")
+        mlflow.set_registry_uri(mlflow.get_tracking_uri())
+        try:
+            yield
+        finally:
+            mlflow.set_tracking_uri(tracking)
+            mlflow.set_registry_uri(registry)
 
 
 def run_links(server: str) -> dict[str, str]:

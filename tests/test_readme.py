@@ -69,7 +69,8 @@ def test_the_table_of_verbs_is_mlprojects(verb):
 
 def test_main_and_evaluate_take_the_same_parameters_of_the_measurement():
     verbs = project_verbs()
-    assert set(verbs["main"]) - {"models", "quantizers", "noise", "policy"} == set(verbs["evaluate"]) - {"model"} > set(FIELDS)
+    own = {"models", "quantizers", "noise", "policy", "dry_run"}
+    assert set(verbs["main"]) - own == set(verbs["evaluate"]) - {"model"} > set(FIELDS)
 
 
 def test_the_table_of_the_protocol_says_what_the_help_says():

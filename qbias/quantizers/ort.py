@@ -73,6 +73,7 @@ class OrtEncoder:
     def __init__(self, folder: Path, card: Card) -> None:
         """Open both graphs on the CPU."""
         self.preprocessing = card.preprocessing
+        self.folder = folder
         self._tokenizer = Tokenizer(folder, card.context_length)
         self._sessions = {tower: _session(folder / f"{tower}.onnx") for tower in TOWERS}
         self.width = int(self._sessions["vision"].get_outputs()[0].shape[1])
