@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from benches import demo, evidence, metrics, models, store, streaming
+from benches import demo, evidence, metrics, models, speed, store, streaming
 from benches.rows import Row, table
 from qbias.tables import pick_many
 
@@ -12,6 +12,7 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
     "evidence": evidence.rows,
     "demo": demo.rows,
     "models": models.rows,
+    "speed": speed.rows,
     "store": store.rows,
     "streaming": streaming.rows,
 }

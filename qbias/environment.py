@@ -6,6 +6,7 @@ run, are part of cache keys, and are compared when two runs are paired.
 
 import os
 import re
+from functools import cache
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
@@ -19,6 +20,7 @@ LIBRARIES = (
 )  # fmt: skip
 
 
+@cache
 def library_version(name: str) -> str:
     """The installed version, without a local part such as `+cpu`; `absent` where it is not installed."""
     try:

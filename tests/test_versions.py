@@ -1,6 +1,7 @@
 """registry.versions: one version per content, whole or not at all, found again by name, number and alias."""
 
 import dataclasses
+import getpass
 import json
 import os
 import shutil
@@ -31,6 +32,7 @@ from registry import versions
 from registry.cards import SELF
 from registry.descriptions import model_description
 from registry.versions import DESCRIPTION_TAG, VersionCard, content_digest, pip_requirements, register, version_card, version_cards
+from registry.weights import weights_of
 from tests.conftest import Store
 from tests.tiny import MEAN, STD, tiny_clip
 
@@ -91,6 +93,8 @@ def test_every_row_becomes_a_version_that_loads(client: MlflowClient, baseline: 
     tags = tags_of(client)
     assert tags["1"]["qbias.baseline_version"] == SELF
     assert set(tags["2"]) >= {f"qbias.{name}" for name in ("quantizer", "baseline_version", "weights_sha256", "content", "source", "size")}
+    assert tags["2"]["qbias.registered_by"] == cards[1].registered_by == getpass.getuser()
+    assert [weights_of(card) for card in cards] == [card.weights_sha256 for card in cards], "computed anew from what is stored"
     for card in cards:
         check_version(client, card)
 

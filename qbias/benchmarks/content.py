@@ -4,8 +4,8 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,16 +15,25 @@ from numpy.typing import NDArray
 
 from qbias.benchmarks.problems import Problems
 from qbias.digests import file_digest, json_digest
+from qbias.pipeline import side_by_side
 from qbias.records import Dataset, Kind
 
-HASHERS = 8
+HASHERS, PIECE = 8, 16
 LEAVES = "image paths are relative to the dataset's folder and stay inside it: no '..', no absolute path, no link that leads out"
 
 
 def canonical_order(ids: Iterable[str]) -> NDArray[np.intp]:
-    """Row numbers in the order of the sha256 of each id: which images share a batch, and which a limit keeps."""
+    """Row numbers in the order of the sha256 of each id: which images share a batch, and which a limit keeps (not to be written to)."""
+    return _order(tuple(ids))
+
+
+@lru_cache(maxsize=8)
+def _order(ids: tuple[str, ...]) -> NDArray[np.intp]:
+    """Kept, because each precision of each model asks for the same ones."""
     keys = [hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest() for name in ids]
-    return np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.intp)
+    order = np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.intp)
+    order.setflags(write=False)
+    return order
 
 
 def check_images(root: Path, paths: Sequence[str], places: Sequence[str], problems: Problems) -> None:
@@ -141,8 +150,9 @@ def _file_digests(root: Path, paths: Sequence[str]) -> list[str]:
         except OSError as error:
             return error
 
-    with ThreadPoolExecutor(HASHERS) as pool:
-        found = list(pool.map(digest, paths))
+    # Small files are hashed faster than they are handed to a thread: some at a time.
+    pieces = [paths[start : start + PIECE] for start in range(0, len(paths), PIECE)]
+    found = [one for piece in side_by_side(pieces, lambda piece: [digest(path) for path in piece], workers=HASHERS) for one in piece]
     problems = Problems(root)
     for path, one in zip(paths, found, strict=True):
         if isinstance(one, OSError):
