@@ -161,7 +161,7 @@ def worker_of(node: Any) -> int:
 
 
 def test_a_worker_and_then_a_node_that_die_midway_change_nothing(cluster: Cluster, engine: Any) -> None:
-    """One node's worker is killed, then the other node whole; what is left finishes, and every bit is as if nothing had happened."""
+    """One node's worker is killed, and the other node whole; what is left finishes, and every bit is as if nothing had happened."""
     model, order_N = cluster.models["fp32"], canonical_order(list(cluster.data.images["id"]))
     pieces = list(batches(600, 4))
     wanted = np.concatenate(list(LOCAL.image_run(model, cluster.data, order_N)(iter(pieces))))
@@ -169,11 +169,12 @@ def test_a_worker_and_then_a_node_that_die_midway_change_nothing(cluster: Cluste
     results = engine.image_run(model, cluster.data, order_N)(iter(pieces))
     found = [next(results) for _ in range(3)]
     os.kill(worker_of(cluster.nodes[0]), signal.SIGKILL)
-    found += [next(results) for _ in range(3)]
+    left, dead = cluster.nodes[0].node_id, cluster.nodes[1].node_id
     cluster.ray.remove_node(cluster.nodes.pop(), allow_graceful=False)
     found += list(results)
     assert np.concatenate(found).tobytes() == wanted.tobytes()
-    assert len(engine.done) == 2, "both nodes worked before one died"
+    assert engine.done.total() == len(pieces)
+    assert engine.done[left] > engine.done[dead], "there was work left when the node died"
 
 
 def write_distribution(folder: Path, name: str, version: str) -> None:
@@ -193,7 +194,7 @@ def test_another_processor_is_refused(cluster: Cluster) -> None:
     with another_node(cluster, ATEN_CPU_CAPABILITY="default") as node:
         with pytest.raises(ValueError, match=re.escape(f"cpu_capability is DEFAULT (here {here})")) as refused:
             compared_nodes("CPU", facts())
-    assert str(refused.value).count("node ") == 1
+    assert str(refused.value).count("127.0.0.1") == 1, "the other nodes are fit"
     assert node.node_id[:8] in str(refused.value)
 
 
