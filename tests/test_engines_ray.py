@@ -19,7 +19,7 @@ import pytest
 
 from qbias.benchmarks.content import canonical_order
 from qbias.embed import batches
-from qbias.engines import LOCAL, Model, source_of
+from qbias.engines import LOCAL, Model, ray_data, source_of
 from qbias.environment import one_thread_per_batch
 from qbias.models import MODELS
 from qbias.passes import PASSES, Count
@@ -125,12 +125,15 @@ def test_the_same_bits_in_the_same_shards_and_each_goes_on_from_the_other(cluste
     assert PASSES.now() - before == Count()
 
 
-def test_texts_too(cluster: Cluster, engine: Any) -> None:
+def test_texts_too_and_several_batches_in_a_message(cluster: Cluster, engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ray_data.GROUP, "cpu", 3)
     model, texts = cluster.models["torch-int8"], list(cluster.data.texts["text"])[:100]
     pieces = list(batches(len(texts), 16))
+    before = engine.done.total()
     there = list(engine.text_run(model, texts)(iter(pieces)))
     here = list(LOCAL.text_run(model, texts)(iter(pieces)))
     assert [rows.tobytes() for rows in there] == [rows.tobytes() for rows in here]
+    assert engine.done.total() - before == 3
 
 
 def test_few_batches_stay_here(cluster: Cluster, engine: Any) -> None:
