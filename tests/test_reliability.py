@@ -57,4 +57,3 @@ def test_what_a_disturbance_leaves_is_told(toy: Toy, tmp_path: Path) -> None:
         "qbias-1 was left",
     ):
         assert what in said
-    assert dump()["versions"]
