@@ -59,6 +59,9 @@ def current_store(folder: Path) -> Iterator[Store]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QBIAS_CACHE", str(folder / "cache"))
         patch.setattr(fluent, "_active_experiment_id", None)
+        # MLflow sets these itself, for its child processes, and would leave them to processes that later tests start.
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        patch.setenv("MLFLOW_REGISTRY_URI", uri)
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         try:

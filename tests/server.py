@@ -208,6 +208,7 @@ class Team:
             for name, value in self.variables(user, address).items():
                 patch.setenv(name, value)
             patch.setattr(fluent, "_active_experiment_id", None)
+            patch.setenv("MLFLOW_REGISTRY_URI", address or self.address)  # or MLflow's own would outlive the block
             mlflow.set_tracking_uri(address or self.address)
             mlflow.set_registry_uri(address or self.address)
             try:

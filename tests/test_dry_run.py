@@ -86,6 +86,8 @@ def test_a_shard_that_is_gone_is_missed(forecast):
 def test_a_store_and_a_cache_that_are_not_there_are_not_made(tmp_path, tiny, world, monkeypatch, capsys):
     monkeypatch.setenv("QBIAS_CACHE", str(tmp_path / "cache"))
     before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.setenv(name, "")  # so that what MLflow sets goes with the test
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     mlflow.set_registry_uri(mlflow.get_tracking_uri())
     try:

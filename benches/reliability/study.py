@@ -47,6 +47,7 @@ class Place:
         """What its processes see: one thread, so that several studies side by side do not fight for the cores."""
         own = {
             "MLFLOW_TRACKING_URI": self.uri,
+            "MLFLOW_REGISTRY_URI": self.uri,
             "MLFLOW_EXPERIMENT_NAME": EXPERIMENT,
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
