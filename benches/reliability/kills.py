@@ -19,7 +19,7 @@ MOMENTS = {
     "weights saved, nothing logged": ("qbias.audit", "audit_of"),
     "model logged, no version": ("registry.versions", "_created"),
     "version made, run not ended": ("registry.versions", "link_version"),
-    "embeddings made, nothing logged": ("qbias.evaluator", "outcomes_of"),
+    "embeddings made, nothing logged": ("qbias.evaluator", "store_outcomes"),
     "outcomes logged, metrics not": ("qbias.evaluator", "_log_conditions"),
     "report written, not logged": ("entrypoints.compare", "comparison_index"),
 }
