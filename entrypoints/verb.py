@@ -58,8 +58,8 @@ def run_verb(verb: str, parser: argparse.ArgumentParser, work: Callable[[argpars
                 raise
     except (Exception, KeyboardInterrupt) as last:
         # A server that is gone fails the writing down of that as well.
-        error = first[0] if first else last
-        said = INTERRUPTED if isinstance(error, KeyboardInterrupt) else f"error: {message_of(error)}"
+        cause = first[0] if first else last
+        said = INTERRUPTED if isinstance(cause, KeyboardInterrupt) else f"error: {message_of(cause)}"
         print(f"{verb}: {said}", file=sys.stderr)
         return 1
     return 0
