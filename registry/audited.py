@@ -46,8 +46,8 @@ class Chain:
 
     def moved(self) -> list[tuple[str, str]]:
         """Every production model and alias that a record moved, once each."""
-        own = [record for record in self.records if record.kind in KINDS and not record.faults]
-        return list(dict.fromkeys((record.facts["production"], record.facts["alias"]) for record in own))
+        own = [row.facts for row in self.records if row.kind in KINDS and not row.faults and _says_what_moved(row.facts)]
+        return list(dict.fromkeys((facts["production"], facts["alias"]) for facts in own))
 
 
 def chain_of(name: str, anchors: Sequence[Anchor], wanted: Policy | None) -> Chain:
@@ -67,7 +67,7 @@ def chain_of(name: str, anchors: Sequence[Anchor], wanted: Policy | None) -> Cha
             faults.append(str(error))
     records = records_of(name, trusted=trusted_experiments(policy, pin) if policy else None)
     faults += chain_faults(records, anchors=own, pinned=(pin.length, pin.digest) if pin else None)
-    faults += [*_end_faults(records), *_pin_faults(name, pin, policy, records, wanted)]
+    faults += [*_end_faults(records), *_move_faults(records), *_pin_faults(name, pin, policy, records, wanted)]
     head = (records[-1].sequence, records[-1].digest) if records else (0, "")
     anchored = any((row.length, row.digest) == head for row in own)
     return Chain(name, pin, policy, tuple(records), tuple(faults), anchored, all(_signed(record) for record in records))
@@ -83,6 +83,17 @@ def _end_faults(records: Sequence[Record]) -> Iterator[str]:
     if records and not records[-1].finished:
         newest = records[-1]
         yield f"the newest record, {newest.kind} {newest.sequence} (run {newest.run_id}), broke off: {AGAIN}"
+
+
+def _says_what_moved(facts: Mapping[str, str]) -> bool:
+    """Not so where no verb wrote it: whoever may write runs can seal anything, and none of it may stop the audit."""
+    return {"production", "alias", "to_version"} <= facts.keys()
+
+
+def _move_faults(records: Sequence[Record]) -> Iterator[str]:
+    for record in records:
+        if record.kind in KINDS and not _says_what_moved(record.facts):
+            yield f"record {record.sequence} (run {record.run_id}) is a {record.kind} that does not say what it moved"
 
 
 def _pin_faults(name: str, pin: Pin | None, policy: Policy | None, records: Sequence[Record], wanted: Policy | None) -> Iterator[str]:

@@ -95,8 +95,9 @@ def browser(team: Team, user: str) -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        # Nothing but our own server is reached. Chromium's sandbox does not work for root.
-        options = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"] + ["--no-sandbox"] * (os.geteuid() == 0)
+        # Nothing but our own server is reached. Containers have little shared memory, and Chromium's sandbox does not work for root.
+        options = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--disable-dev-shm-usage"]
+        options += ["--no-sandbox"] * (os.geteuid() == 0)
         running = driver.chromium.launch(executable_path=path, args=options)
         try:
             context = running.new_context(http_credentials={"username": user, "password": password_of(user)})

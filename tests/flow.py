@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from mlflow import MlflowClient
 from PIL import Image
 
 from qbias.models import models_named
@@ -102,3 +103,20 @@ def policy_of(team: Team, key: str) -> dict[str, Any]:
         "rules": [rule], "comparison": {"required": True, "why": why},
         "sign_off": {"approvals": 1, "valid_days": 30, "reviewers": reviewers, "promoters": promoters, "why": why},
     }  # fmt: skip
+
+
+def trusted(team: Team) -> frozenset[str]:
+    """Where the policy's people sign."""
+    return frozenset(team.experiments[name] for name in ("registrar", "reviewer", "second", "promoter"))
+
+
+def aliases(name: str) -> dict[str, str]:
+    """Where a registered model's aliases stand; none for one that does not exist."""
+    found = [model.aliases for model in MlflowClient().search_registered_models() if model.name == name]
+    return {alias: str(version) for alias, version in found[0].items()} if found else {}
+
+
+def audited(team: Team, model: str) -> int:
+    """The verb `audit` as whoever may read runs it: its exit code."""
+    with team.acting("stranger"):
+        return call("audit", "--models", model)

@@ -21,7 +21,7 @@ from registry.runs import runs_of_kind
 from tests.conftest import Store, Toy
 from tests.evidence_builder import artifact_file, complete, log_comparison, log_evaluation, plain_policy, register
 from tests.promoted import POLICY, Promoted, audited, build, promoted_copy
-from tests.records_builder import new_key
+from tests.records_builder import add_record, new_key
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,16 @@ def test_the_verb_logs_table_and_json(promoted: Promoted, capsys: pytest.Capture
     failed = [run for run in runs_of_kind("audit", finished=False) if run.info.status == "FAILED"]
     assert [run.data.tags["qbias.audit"] for run in failed] == ["off"]
     assert json.loads(artifact_file(failed[0].info.run_id, "audit.json").read_bytes())["off"] == 1
+
+
+def test_a_record_that_no_verb_wrote_is_off_and_stops_nothing(promoted: Promoted) -> None:
+    """Whoever may write runs can seal a promotion that says nothing."""
+    add_record("other", "promotion")
+    found = audit()
+    assert [(row.model, row.ok) for row in found.rows if row.model in ("other", "toy-prod")] == [("other", False), ("toy-prod", True)]
+    (row,) = [row for row in found.rows if row.model == "other"]
+    assert "does not say what it moved" in " ".join(row.faults)
+    assert audit("toy").off == 0
 
 
 def test_an_approval_runs_out(promoted: Promoted, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,12 +59,10 @@ def test_their_logged_models_hold_each_runs_metrics(team, crowded):
             assert kept == dict.fromkeys(run.data.metrics, 5)
 
 
-def test_two_registrations_at_once_make_one_version_of_each_content(team, tiny, tmp_path):
+def test_two_registrations_at_once_make_one_version(team, tiny, tmp_path):
     model = shutil.copytree(tiny, tmp_path / "raced")
-    crowd = Crowd(team, "registrar", "register", [("--model", model, "--quantizers", "torch-int8")] * 2, tmp_path / "said")
+    crowd = Crowd(team, "registrar", "register", [("--model", model, "--quantizers", "fp32")] * 2, tmp_path / "said")
     assert crowd.wait() == [0, 0], "\n".join(crowd.texts)
     with team.acting("registrar"):
-        found = MlflowClient().search_model_versions("name = 'raced'")
-    assert Counter(version.tags["qbias.quantizer"] for version in found) == {"fp32": 1, "torch-int8": 1}
-    named = {line.split()[0] for text in crowd.texts for line in text.splitlines() if line.startswith("models:/raced/")}
-    assert named == {f"models:/raced/{version.version}" for version in found}
+        (version,) = MlflowClient().search_model_versions("name = 'raced'")
+    assert all(f"models:/raced/{version.version}  fp32" in text for text in crowd.texts)
