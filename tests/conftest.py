@@ -3,6 +3,7 @@
 Both are copies of a store that is made once per session, because the database's migrations take seconds.
 """
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -84,6 +85,16 @@ def copied_store(source: Path, folder: Path) -> Path:
             change = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"  # noqa: S608 - names from the line above
             database.execute(change, (source.as_uri(), folder.as_uri()))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _environment_as_before() -> Iterator[None]:
+    """What a test, MLflow or a verb that failed left in the environment is not there for the next test and its processes."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")
