@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from tests.crowd import Crowd
 from tests.server import call, files_of, runs
 
-LIMIT = ("--benchmarks", "coco,facet,imagenet", "--limit", 24)
+LIMIT = ("--benchmarks", "coco,facet", "--limit", 24)
 
 
 @pytest.fixture(scope="module")
