@@ -54,7 +54,11 @@ class Started:
 
     def end(self) -> None:
         os.killpg(self.process.pid, 15)
-        self.process.wait(WAIT_S)
+        try:
+            self.process.wait(WAIT_S / 4)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, 9)
+            self.process.wait(WAIT_S)
         self.thread.join(WAIT_S)
 
 
