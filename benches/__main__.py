@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from benches import demo, evidence, metrics, models, speed, spread, store, streaming
+from benches import beside, demo, evidence, metrics, models, speed, spread, store, streaming
 from benches.rows import Row, table
 from qbias.tables import pick_many
 
@@ -13,6 +13,7 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
     "demo": demo.rows,
     "models": models.rows,
     "speed": speed.rows,
+    "clip-benchmark": beside.rows,
     "ray": spread.rows,
     "store": store.rows,
     "streaming": streaming.rows,

@@ -1,7 +1,8 @@
 """Room in the cache: how much it may hold, and what is thrown away first.
 
-An *entry* is one folder (or, from earlier versions, file) of pixels or embeddings. Only what nobody holds (held.py) is thrown away, the
-least recently used first. `cache_limit` counts pixels and embeddings, not the drawn world, unpacked shards and small answers.
+An *entry* is one folder (or, from earlier versions, file) of pixels, embeddings or outcomes that could not be logged yet. Only what nobody
+holds (held.py) is thrown away, the least recently used first. `cache_limit` counts entries, not the drawn world, unpacked shards and small
+answers.
 """
 
 import errno
@@ -20,7 +21,7 @@ from qbias.store import cache_root
 LOG = logging.getLogger(__name__)
 LIMIT = "QBIAS_CACHE_LIMIT"
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
-ENTRIES = ("pixels/*", "embeddings/*/*")
+ENTRIES = ("pixels/*", "embeddings/*/*", "unlogged/*")
 """Where entries lie below the cache's folder."""
 UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -119,7 +120,7 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """All pixels and embeddings in the cache."""
+    """All that may be thrown away."""
     found = []
     for path in (path for pattern in ENTRIES for path in cache_root().glob(pattern)):
         try:

@@ -30,11 +30,13 @@ from qbias.engines import HERE, LOCAL, Engine, EngineChoice, source_of
 from qbias.environment import machine_facts
 from qbias.group_tables import class_table, group_table, recall_table
 from qbias.measure import measured
+from qbias.outcome_files import read_outcomes
 from qbias.plan import Plan
-from qbias.protocol import protocol_from
-from qbias.records import Dataset, Outcomes
-from qbias.streamed import store_outcomes
+from qbias.protocol import Protocol, protocol_from
+from qbias.records import Dataset, Insufficient, Measured, Outcomes
+from qbias.streamed import measure_stored, store_outcomes
 from qbias.subject import Subject
+from qbias.unlogged import logging_outcomes, place_of, recovered
 
 MODEL_TYPE = "qbias"
 FORMAT = 3
@@ -180,15 +182,16 @@ class QbiasEvaluator(ModelEvaluator):  # type: ignore[misc]
             raise ValueError("the qbias evaluator needs a model, not stored predictions: pass model=")
         _check_manifest(dataset.features_data, ours)
         where = EngineChoice(**{key: str(evaluator_config[key]) for key in ("engine", "ray_address") if key in evaluator_config})
-        image_ND, text_MD = _subject(model, evaluator_config.get("title", "model"), where.made()).embeddings(ours, plan.protocol)
+        subject = _subject(model, evaluator_config.get("title", "model"), where.made())
+        kept = place_of(subject.artifact, ours, plan.protocol, format=FORMAT) if subject.encoder else None
         uri = f"runs:/{run_id}/outcomes/{ours.benchmark}"
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder) / "outcomes" / ours.benchmark
-            source, outcomes = store_outcomes(ours, image_ND, text_MD, plan.protocol, place)
-            found, insufficient = measured(source, ours.kind)
+            (found, insufficient), outcomes = _measured(subject, ours, plan.protocol, place, kept)
             _write_tables(outcomes, plan, place)
             digest = file_digest(place / "outcomes.json")
-            mlflow.MlflowClient().log_artifacts(run_id, folder)
+            with logging_outcomes(place, kept):
+                mlflow.MlflowClient().log_artifacts(run_id, folder)
         metrics = {row.name: row.value for row in found}
         if model_id is None:
             # With a model id MLflow itself logs what is returned, linked to model and dataset; without one nobody does.
@@ -198,6 +201,17 @@ class QbiasEvaluator(ModelEvaluator):  # type: ignore[misc]
             "outcomes": JsonEvaluationArtifact(uri=uri, content={"sha256": digest}),
         }
         return EvaluationResult(metrics=metrics, artifacts=artifacts)
+
+
+def _measured(
+    subject: Subject, dataset: Dataset, protocol: Protocol, place: Path, kept: Path | None
+) -> tuple[tuple[list[Measured], list[Insufficient]], Outcomes | None]:
+    """Write the outcomes to `place`: those that an earlier run could not log, or new ones. What `measured` gives, and what tables need."""
+    if kept is not None and recovered(kept, place):
+        return measure_stored(place), None if dataset.kind == "skew" else read_outcomes(place)
+    image_ND, text_MD = subject.embeddings(dataset, protocol)
+    source, outcomes = store_outcomes(dataset, image_ND, text_MD, protocol, place)
+    return measured(source, dataset.kind), outcomes
 
 
 def _write_tables(outcomes: Outcomes | None, plan: Plan, place: Path) -> None:

@@ -8,6 +8,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from qbias.passes import PASSES
 from tests.faults import Proxy, every_answer_once
 from tests.server import Team, call, files_of, runs
 
@@ -142,3 +143,36 @@ def test_a_server_that_stays_away_fails_the_evaluation_and_the_same_command_comp
         known = {row.info.run_id for row in finished()}
         assert call("evaluate", *words) == 0
         assert contents(new_evaluation(known)) == contents(run)
+
+
+def test_outcomes_that_a_lost_server_did_not_get_stay_on_disk_and_are_logged_without_the_model(
+    team, evaluated, monkeypatch, capsys, tmp_path
+):
+    run, _ = evaluated
+    words = ("--model", "models:/faulty/2", "--data", evaluated[1][3], "--benchmarks", "facet", "--limit", 24)
+    kept = tmp_path / "cache" / "unlogged"
+
+    def judge(request):
+        if team.process.running and request.method == "PUT":
+            team.process.kill()
+        return "pass"
+
+    with team.acting("registrar"):
+        known = {row.info.run_id for row in finished()}
+    with monkeypatch.context() as patch, Proxy(team.address, judge) as proxy, team.acting("registrar", proxy.address):
+        patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        assert call("evaluate", *words) == 1
+    (folder,) = kept.iterdir()
+    assert str(folder) in capsys.readouterr().err
+    team.process.start()
+    shutil.rmtree(tmp_path / "cache" / "embeddings")
+    passes = PASSES.now()
+    with team.acting("registrar"):
+        assert call("evaluate", *words) == 0
+        again = new_evaluation(known)
+        assert {name: size for name, size in files_of(run).items() if "/facet/" in name} == {
+            name: size for name, size in files_of(again).items() if name.startswith("outcomes/")
+        }
+        assert again.data.metrics == {name: value for name, value in run.data.metrics.items() if name.startswith("facet/")}
+    assert PASSES.now() == passes
+    assert list(kept.iterdir()) == []
