@@ -31,8 +31,8 @@ from qbias.quantizers.ort import TOWERS, OrtEncoder
 from qbias.quantizers.torch_encoder import normalised
 from tests.tiny_open_clip import drawn_model, save
 
-IMAGES, ROUNDS, WORKERS = 256, 5, 4
-"""Images of a round; rounds of each side; worker processes of CLIP_benchmark's command line."""
+IMAGES, FEW, ROUNDS, WORKERS = 512, 128, 5, 4
+"""Images of a round, for one model and for five precisions; rounds of each side; worker processes of CLIP_benchmark's command line."""
 
 
 def rows() -> list[Row]:
@@ -44,8 +44,9 @@ def rows() -> list[Row]:
         baseline = convert(ARCHITECTURE, save(model, home / "drawn.safetensors"), home / "baseline")
         with _threads(1):
             encoders = {name: load_encoder(folder) for name, folder in quantized(baseline, home, PRECISIONS).items()}
-        one = _compared("one model", {"fp32": model}, {"fp32": encoders["fp32"]}, photos, home)
-        five = _compared("five precisions", {name: Towers(encoder) for name, encoder in encoders.items()}, encoders, photos, home)
+        one = _compared("one model", {"fp32": model}, {"fp32": encoders["fp32"]}, photos, home, count=IMAGES)
+        theirs = {name: Towers(encoder) for name, encoder in encoders.items()}
+        five = _compared("five precisions", theirs, encoders, photos, home, count=FEW)
         return [*one, *five, *_allowed(encoders, photos)]
 
 
@@ -74,11 +75,13 @@ class Towers:
         return (model.get_image_features if tower == "vision" else model.get_text_features)(tensor)
 
 
-def _compared(what: str, theirs: Mapping[str, Any], encoders: Mapping[str, Encoder], photos: Sequence[Path], home: Path) -> list[Row]:
+def _compared(
+    what: str, theirs: Mapping[str, Any], encoders: Mapping[str, Encoder], photos: Sequence[Path], home: Path, *, count: int
+) -> list[Row]:
     """Clock and processor time of both sides, a round of each in turn."""
     taken: dict[str, list[tuple[float, float]]] = {"theirs": [], "ours": []}
     for number in range(1 + ROUNDS):
-        piece = Piece(f"{what} {number}", photos, IMAGES, home)
+        piece = Piece(f"{what} {number}", photos, count, home)
 
         def evaluate(piece: Piece = piece) -> None:
             for model in theirs.values():
@@ -92,7 +95,7 @@ def _compared(what: str, theirs: Mapping[str, Any], encoders: Mapping[str, Encod
     clock, processor = ({side: statistics.median(one[which] for one in times[1:]) for side, times in taken.items()} for which in (0, 1))
     ratios = [their[0] / our[0] for their, our in zip(taken["theirs"][1:], taken["ours"][1:], strict=True)]
     return [
-        Row(f"{what}: CLIP_benchmark, {IMAGES} images, {CLASSES} prompts", clock["theirs"], "s"),
+        Row(f"{what}: CLIP_benchmark, {count} images, {CLASSES} prompts", clock["theirs"], "s"),
         Row("  ours", clock["ours"], "s"),
         Row("  CLIP_benchmark's / ours", statistics.median(ratios), "times", least=1.0),
         Row("  by rounds, the least", min(ratios), "times"),
@@ -149,7 +152,7 @@ def _accuracy(output: Any, target: Any, topk: tuple[int, ...] = (1,)) -> list[fl
 
 def _allowed(encoders: Mapping[str, Encoder], photos: Sequence[Path]) -> list[Row]:
     """What decoding once instead of five times can save, by processor time: decoding's share of five evaluations."""
-    files = [photos[number % len(photos)] for number in range(IMAGES)]
+    files = [photos[number % len(photos)] for number in range(FEW)]
     resolution = next(iter(encoders.values())).preprocessing.resolution
     started = time.process_time()
     pixel_NRR3 = np.stack([crop(file, resolution) for file in files])
@@ -157,7 +160,7 @@ def _allowed(encoders: Mapping[str, Encoder], photos: Sequence[Path]) -> list[Ro
     forward = 0.0
     with _threads(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for encoder in encoders.values():
-            pieces = batches(IMAGES, PROTOCOL.batch_size)
+            pieces = batches(FEW, PROTOCOL.batch_size)
             work = [_bare(encoder, "vision", normalised(pixel_NRR3[some], encoder.preprocessing)) for some in pieces]
             tokens = encoder._tokenizer([f"a photo of a thing {number}" for number in range(CLASSES)])  # type: ignore[attr-defined]
             work.append(_bare(encoder, "text", tokens))

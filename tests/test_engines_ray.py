@@ -44,6 +44,8 @@ pytestmark = [
 ]
 NODE: dict[str, Any] = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "object_store_memory": 80 << 20}
 TOY = "toy-s8-balanced"
+PRECISIONS = ("torch-int8", "bnb-int8", "bnb-nf4", "ort-int8")
+"""One of each library, and both kinds of bitsandbytes."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
         one_thread_per_batch()
         models = {}
-        for name in ("fp32", "torch-int8", "bnb-nf4"):
+        for name in ("fp32", *PRECISIONS):
             QUANTIZERS[name].save(MODELS[TOY].folder(), home / name)
             encoder = load_encoder(home / name)
             models[name] = Model(name, encoder, source_of(encoder))
@@ -106,7 +108,7 @@ def shards(tower: str) -> dict[str, bytes]:
     return {str(file.relative_to(root)): file.read_bytes() for file in sorted(root.rglob("*.npy"))}
 
 
-@pytest.mark.parametrize("quantizer", ["torch-int8", "bnb-nf4"])
+@pytest.mark.parametrize("quantizer", PRECISIONS)
 def test_the_same_bits_in_the_same_shards_and_each_goes_on_from_the_other(cluster: Cluster, engine: Any, quantizer: str) -> None:
     model, protocol = cluster.models[quantizer], Protocol(batch_size=16)
     local = Subject(quantizer, lambda frame: None, model.encoder, quantizer, model.source)

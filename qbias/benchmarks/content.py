@@ -18,7 +18,7 @@ from qbias.digests import file_digest, json_digest
 from qbias.pipeline import side_by_side
 from qbias.records import Dataset, Kind
 
-HASHERS, PIECE = 8, 16
+HASHERS, PIECE = 8, 64
 LEAVES = "image paths are relative to the dataset's folder and stay inside it: no '..', no absolute path, no link that leads out"
 
 
@@ -89,7 +89,7 @@ def finished(dataset: Dataset, *, limit: int | None) -> Dataset:
         cut,
         digest=_content_digest(cut, files),
         prompts_sha256=json_digest(list(cut.texts["text"])),
-        images_digest=json_digest([[ids[row], files[row]] for row in canonical_order(ids)]),
+        images_digest=json_digest([[ids[row], files[row]] for row in canonical_order(ids).tolist()]),
     )
 
 
@@ -146,7 +146,7 @@ def _file_digests(root: Path, paths: Sequence[str]) -> list[str]:
 
     def digest(path: str) -> str | OSError:
         try:
-            return file_digest(root / path)
+            return file_digest(os.path.join(root, path))
         except OSError as error:
             return error
 
