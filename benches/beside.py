@@ -9,6 +9,7 @@ both with their worker processes stands beside it. Images: as in `speed`.
 
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +32,7 @@ from qbias.quantizers.ort import TOWERS, OrtEncoder
 from qbias.quantizers.torch_encoder import normalised
 from tests.tiny_open_clip import drawn_model, save
 
-IMAGES, FEW, ROUNDS, WORKERS = 512, 128, 5, 4
+IMAGES, FEW, ROUNDS, WORKERS = 256, 64, 5, 4
 """Images of a round, for one model and for five precisions; rounds of each side; worker processes of CLIP_benchmark's command line."""
 
 
@@ -91,6 +92,7 @@ def _compared(
             taken["theirs"].append(_taken(evaluate))
         with _threads(1):
             taken["ours"].append(_taken(lambda piece=piece: ours(piece, encoders)))  # type: ignore[misc]
+        print(f"{what}, round {number}: {taken['theirs'][-1][0]:.1f} s, ours {taken['ours'][-1][0]:.1f} s", file=sys.stderr, flush=True)
     # The first round of each also loads kernels and lays out weights.
     clock, processor = ({side: statistics.median(one[which] for one in times[1:]) for side, times in taken.items()} for which in (0, 1))
     ratios = [their[0] / our[0] for their, our in zip(taken["theirs"][1:], taken["ours"][1:], strict=True)]

@@ -4,6 +4,7 @@ What shares a batch depends on image ids and batch size alone: some quantizers' 
 otherwise tie quantization error to class. Shapes: N images or texts, R resolution, D embedding width.
 """
 
+import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, Protocol, cast
 
@@ -111,7 +112,22 @@ def _computed(encoder: Encoder, tower: Tower, pieces: Iterable[slice], take: Cal
     if getattr(encoder, "staged", False):
         staged = cast(StagedEncoder, encoder)
         load, start = (staged.load_images, staged.start_images) if tower == "images" else (staged.load_texts, staged.start_texts)
-        yield from map(staged.finished, pipelined(pieces, lambda piece: load(count(take(piece))), start, workers=1))
+        yield from map(staged.finished, pipelined(pieces, lambda piece: load(count(take(piece))), start, workers=1, alone=False))
     else:
         encode = encoder.images if tower == "images" else encoder.texts
-        yield from pipelined(pieces, take, lambda batch: encode(count(batch)), workers=batch_workers())
+        alone = (id(encoder), tower) not in _USED
+        for row_ND in pipelined(pieces, take, lambda batch: encode(count(batch)), workers=batch_workers(), alone=alone):
+            _used(encoder, tower)
+            yield row_ND
+
+
+_USED: set[tuple[int, Tower]] = set()
+"""Towers that have computed a batch. Some libraries lay out their weights for the processor at the first call, which then goes alone."""
+
+
+def _used(encoder: Encoder, tower: Tower) -> None:
+    key = (id(encoder), tower)
+    # Another encoder may get this one's number when it is gone; where that cannot be told, every run's first batch goes alone.
+    if key not in _USED and hasattr(encoder, "__weakref__"):
+        _USED.add(key)
+        weakref.finalize(encoder, _USED.discard, key)

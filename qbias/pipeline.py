@@ -31,14 +31,16 @@ def side_by_side(pieces: Iterable[Piece], work: Callable[[Piece], Result], *, wo
 
 
 def pipelined(
-    pieces: Iterable[Piece], load: Callable[[Piece], Loaded], work: Callable[[Loaded], Result], *, workers: int
+    pieces: Iterable[Piece], load: Callable[[Piece], Loaded], work: Callable[[Loaded], Result], *, workers: int, alone: bool
 ) -> Generator[Result]:
     """As `side_by_side`, of `work(load(piece))`: one more thread loads the pieces ahead of the work.
 
-    The first piece goes alone: some libraries lay out their weights for the processor at the first call.
+    Parameters
+    ----------
+    alone : whether nothing runs beside the first piece.
     """
     source = iter(pieces)
-    for piece in islice(source, 1):
+    for piece in islice(source, int(alone)):
         yield work(load(piece))
     with ThreadPoolExecutor(1) as loader, ThreadPoolExecutor(workers) as pool:
 

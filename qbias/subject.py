@@ -4,8 +4,10 @@ Shapes: N images, M texts, D embedding width.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Event
 
 import numpy as np
 from tqdm import tqdm
@@ -17,7 +19,7 @@ from qbias.embed import each_once
 from qbias.embedding_store import StoredRows
 from qbias.encoder import Encoder, Rows
 from qbias.engines import LOCAL, Engine, Model, Source
-from qbias.environment import machine_facts
+from qbias.environment import batch_workers, machine_facts
 from qbias.pixel_store import images_key
 from qbias.pixels import pixels, usable
 from qbias.protocol import Protocol
@@ -74,7 +76,17 @@ class Subject:
         self.check_images(dataset, protocol)
         if self.encoder is None:
             return self._predicted(dataset, protocol)
-        return self.images(dataset, protocol), self.texts(dataset, protocol)
+        if self.engine is not LOCAL or batch_workers() == 1:
+            return self.images(dataset, protocol), self.texts(dataset, protocol)
+        # Few texts are one batch, which keeps one core busy: the images' batches have the others meanwhile, and the towers share nothing.
+        stop = Event()
+        with ThreadPoolExecutor(1) as beside:
+            texts = beside.submit(self.texts, dataset, protocol, stop)
+            try:
+                return self.images(dataset, protocol), texts.result()
+            except BaseException:
+                stop.set()
+                raise
 
     def images(self, dataset: Dataset, protocol: Protocol, *, ids: Sequence[str] | None = None) -> Rows:
         """(N, D) unit rows of every image, through the Encoder."""
@@ -92,13 +104,29 @@ class Subject:
         with _bar(f"{self.title} {dataset.benchmark}", len(stored), "img") as advance:
             return stored.complete(self.engine.image_run(self._model, dataset, canonical_order(names)), advance)
 
-    def texts(self, dataset: Dataset, protocol: Protocol) -> Rows:
-        """(M, D) unit rows of every text, through the Encoder; each distinct one is embedded once, in batches of its own list."""
+    def texts(self, dataset: Dataset, protocol: Protocol, stop: Event | None = None) -> Rows:
+        """(M, D) unit rows of every text, through the Encoder; each distinct one is embedded once, in batches of its own list.
+
+        Parameters
+        ----------
+        stop : when it is set, nobody waits for the rows any more, and no further batch is begun.
+
+        Raises
+        ------
+        CancelledError
+            If it was.
+        """
 
         def embed(distinct: Sequence[str]) -> Rows:
             stored = self._text_rows(dataset, protocol, distinct)
             with _bar(f"{self.title} {dataset.benchmark}", len(distinct), "text") as advance:
-                return stored.complete(self.engine.text_run(self._model, distinct), advance).all()
+
+                def wanted(count: int) -> None:
+                    if stop is not None and stop.is_set():
+                        raise CancelledError
+                    advance(count)
+
+                return stored.complete(self.engine.text_run(self._model, distinct), wanted).all()
 
         return each_once(list(dataset.texts["text"]), embed)
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -37,23 +38,26 @@ class Trial:
 
 def reference(folder: Path) -> tuple[dict[str, Any], float]:
     """The dump of an undisturbed study, and how many seconds it took."""
-    began = time.monotonic()
     place = made_place(folder)
+    began = time.monotonic()
     code, output = finished(started(place))
+    seconds = time.monotonic() - began
     if code:
         raise SystemExit(f"the undisturbed study failed:\n{output}")
-    return seen(place)[0], time.monotonic() - began
+    return seen(place)[0], seconds
 
 
 def random_kills(
     folder: Path, expected: dict[str, Any], *, kills: int, longest_s: float, seed: int, side_by_side: int = 2
 ) -> Iterator[Trial]:
-    """As many trials, killed at moments drawn evenly from the study's length; trials as they end."""
-    draw = random.Random(seed)  # noqa: S311 - moments, not secrets
-    moments = [draw.uniform(0, longest_s) for _ in range(kills)]
+    """Trials as they end, killed at moments drawn evenly from the study's length, until so many found it running."""
+    draw, number = random.Random(seed), count()  # noqa: S311 - moments, not secrets
     with ThreadPoolExecutor(side_by_side) as pool:
-        jobs = [(folder / f"kill-{number}", moment) for number, moment in enumerate(moments)]
-        yield from pool.map(lambda job: _trial(job[0], expected, after_s=job[1]), jobs)
+        while kills > 0:
+            jobs = [(folder / f"kill-{next(number)}", draw.uniform(0, longest_s)) for _ in range(kills)]
+            for trial in pool.map(lambda job: _trial(job[0], expected, after_s=job[1]), jobs):
+                kills -= trial.hit
+                yield trial
 
 
 def named_kill(folder: Path, expected: dict[str, Any], moment: str) -> Trial:
