@@ -26,8 +26,8 @@ demo: $(VENV)/installed ## the whole study on the drawn world, then one review a
 	MLFLOW_EXPERIMENT_NAME=$${MLFLOW_EXPERIMENT_NAME:-qbias} python -m entrypoints.demo
 	@echo "Now: make ui, then open http://127.0.0.1:5000"
 
-test: $(VENV)/installed ## all tests, a file at a time on each core (at most four: each loads the libraries)
-	python -m pytest -n auto --maxprocesses 4 --dist loadfile
+test: $(VENV)/installed ## all tests
+	python -m pytest
 
 check: $(VENV)/installed ## ruff, mypy and the layer rules
 	ruff check .

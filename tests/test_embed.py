@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -180,3 +181,24 @@ def test_batches_side_by_side_give_what_one_after_the_other_gives(name, tiny, tm
     alone = embedded("1")
     for _ in range(3):
         assert np.array_equal(embedded("4"), alone)
+
+
+@pytest.mark.parametrize("used_before", [False, True])
+def test_only_an_encoders_first_batch_goes_alone(used_before, monkeypatch):
+    monkeypatch.setenv("QBIAS_WORKERS", "2")
+    met = threading.Barrier(2)
+
+    class Pairwise(Recorder):
+        together = False
+
+        def images(self, pixel_NRR3):
+            if self.together:
+                met.wait(timeout=20 if used_before else 1)
+            return super().images(pixel_NRR3)
+
+    encoder = Pairwise()
+    if used_before:
+        embed_images(encoder, PIXELS_N883, IDS, batch_size=5, advance=lambda n: None)
+    encoder.together = True
+    with nullcontext() if used_before else pytest.raises(threading.BrokenBarrierError):
+        embed_images(encoder, PIXELS_N883, IDS, batch_size=5, advance=lambda n: None)

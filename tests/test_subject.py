@@ -1,9 +1,11 @@
 """What is computed again when something changes, told by the count of forward passes."""
 
+import threading
 from dataclasses import replace
 
 import pytest
 
+from qbias import subject
 from qbias.digests import json_digest
 from qbias.passes import PASSES, Count
 from qbias.protocol import Protocol
@@ -60,3 +62,46 @@ def test_finished_embeddings_need_no_pixels(dataset):
         for file in folder.iterdir():
             file.unlink()
     assert passes(dataset) == Count()
+
+
+def test_texts_are_embedded_while_images_are(dataset, monkeypatch):
+    monkeypatch.setenv("QBIAS_WORKERS", "2")
+    met = threading.Barrier(2)
+
+    class Meeting(Recorder):
+        def images(self, pixel_NRR3):
+            if not self.batches:
+                met.wait(timeout=20)
+            return super().images(pixel_NRR3)
+
+        def texts(self, texts):
+            if len(texts) == 4 and not any(isinstance(row, str) for batch in self.batches for row in batch):
+                met.wait(timeout=20)
+            return super().texts(texts)
+
+    image_ND, text_MD = Subject("model", lambda frame: None, Meeting(), "a").embeddings(dataset, PROTOCOL)
+    assert (len(image_ND), len(text_MD)) == (10, 20)
+
+
+def test_no_text_is_embedded_any_more_when_the_images_fail(dataset, monkeypatch):
+    monkeypatch.setenv("QBIAS_WORKERS", "2")
+    told = []
+
+    class Told(threading.Event):
+        def __init__(self):
+            super().__init__()
+            told.append(self)
+
+    class Failing(Recorder):
+        def images(self, pixel_NRR3):
+            raise RuntimeError("the image tower is broken")
+
+        def texts(self, texts):
+            assert told[0].wait(timeout=20)
+            return super().texts(texts)
+
+    encoder = Failing()
+    monkeypatch.setattr(subject, "Event", Told)
+    with pytest.raises(RuntimeError, match="the image tower is broken"):
+        Subject("model", lambda frame: None, encoder, "a").embeddings(dataset, PROTOCOL)
+    assert len(encoder.batches) == 1, "the batch that had begun, and none of the other four"
