@@ -116,8 +116,8 @@ def clip_benchmark(model: Any, piece: Piece, *, resolution: int) -> dict[str, fl
     zeroshot_classification.accuracy = _accuracy
     zeroshot_classification.tqdm = lambda some: some
     dataset = piece.dataset()
-    images = Folder([dataset.root / path for path in dataset.images["path"]], list(dataset.images["label"]), dataset.facts["classes"])
-    images.transform = open_clip.image_transform(resolution, is_train=False)
+    files, labels = [dataset.root / path for path in dataset.images["path"]], list(dataset.images["label"])
+    images = Folder(files, labels, dataset.facts["classes"], open_clip.image_transform(resolution, is_train=False))
     loader: Any = DataLoader(images, batch_size=PROTOCOL.batch_size, shuffle=False, num_workers=WORKERS)  # type: ignore[arg-type]
     tokenizer = open_clip.get_tokenizer(ARCHITECTURE)
     words = ["a photo of a {c}"]
@@ -128,9 +128,9 @@ def clip_benchmark(model: Any, piece: Piece, *, resolution: int) -> dict[str, fl
 class Folder:
     """Images with labels, as torchvision's ImageFolder gives them."""
 
-    def __init__(self, files: Sequence[Path], labels: Sequence[int], classes: Sequence[str]) -> None:
+    def __init__(self, files: Sequence[Path], labels: Sequence[int], classes: Sequence[str], transform: Callable[[Any], Any]) -> None:
         """Keep what is asked for."""
-        self.files, self.labels, self.classes, self.transform = files, labels, list(classes), _same
+        self.files, self.labels, self.classes, self.transform = files, labels, list(classes), transform
 
     def __len__(self) -> int:
         """How many images."""
@@ -140,10 +140,6 @@ class Folder:
         """A transformed image and its label."""
         with Image.open(self.files[row]) as image:
             return self.transform(image.convert("RGB")), int(self.labels[row])
-
-
-def _same(image: Any) -> Any:
-    return image
 
 
 def _accuracy(output: Any, target: Any, topk: tuple[int, ...] = (1,)) -> list[float]:

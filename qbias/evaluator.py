@@ -34,7 +34,7 @@ from qbias.outcome_files import read_outcomes
 from qbias.plan import Plan
 from qbias.protocol import Protocol, protocol_from
 from qbias.records import Dataset, Insufficient, Measured, Outcomes
-from qbias.streamed import measure_stored, store_outcomes
+from qbias.streamed import store_outcomes
 from qbias.subject import Subject
 from qbias.unlogged import logging_outcomes, place_of, recovered
 
@@ -207,8 +207,8 @@ def _measured(
     subject: Subject, dataset: Dataset, protocol: Protocol, place: Path, kept: Path | None
 ) -> tuple[tuple[list[Measured], list[Insufficient]], Outcomes | None]:
     """Write the outcomes to `place`: those that an earlier run could not log, or new ones. What `measured` gives, and what tables need."""
-    if kept is not None and recovered(kept, place):
-        return measure_stored(place), None if dataset.kind == "skew" else read_outcomes(place)
+    if kept is not None and (found := recovered(kept, place)):
+        return found, None if dataset.kind == "skew" else read_outcomes(place)
     image_ND, text_MD = subject.embeddings(dataset, protocol)
     source, outcomes = store_outcomes(dataset, image_ND, text_MD, protocol, place)
     return measured(source, dataset.kind), outcomes

@@ -13,7 +13,7 @@ from pathlib import Path
 from qbias.digests import json_digest
 from qbias.environment import machine_facts
 from qbias.protocol import Protocol
-from qbias.records import Dataset
+from qbias.records import Dataset, Insufficient, Measured
 from qbias.store import cache_root, whole_folder
 from qbias.streamed import measure_stored
 
@@ -38,25 +38,25 @@ def place_of(artifact: str, dataset: Dataset, protocol: Protocol, *, format: int
     return cache_root() / "unlogged" / json_digest(facts)
 
 
-def recovered(kept: Path, place: Path) -> bool:
-    """Copy outcomes that an earlier run could not log to `place`; whether there were any.
+def recovered(kept: Path, place: Path) -> tuple[list[Measured], list[Insufficient]] | None:
+    """Copy outcomes that an earlier run could not log to `place`; what they measure, or None where there are none.
 
     Parameters
     ----------
     kept : from `place_of`. place : a folder that does not exist. Nothing is there afterwards where the kept files were damaged.
     """
     if not kept.is_dir():
-        return False
+        return None
     try:
         shutil.copytree(kept, place)
-        measure_stored(place)
+        found = measure_stored(place)
     except (OSError, ValueError) as error:
         LOG.warning("the outcomes that an earlier run could not log are damaged (%s) and are made again", error)
         shutil.rmtree(place, ignore_errors=True)
         shutil.rmtree(kept, ignore_errors=True)
-        return False
+        return None
     LOG.info("the outcomes are there from an earlier run, which could not log them")
-    return True
+    return found
 
 
 @contextmanager
