@@ -14,10 +14,32 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One of several test processes, which share the cores: torch's threads would wait for each other, spinning.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 if TYPE_CHECKING:
     from registry.cards import VersionCard
     from tests.flow import Work
     from tests.server import Team
+
+
+LONGEST = ("server", "test_engines_ray", "test_reliability", "test_project", "test_promote")
+"""Groups that several test processes begin with, so that none of them is left for the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several test processes, a file's tests stay together, and so do all that need the one team server."""
+    for item in items:
+        needs_server = "team" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("server" if needs_server else item.path.stem))
+
+    def rank(item: pytest.Item) -> int:
+        (group,) = item.iter_markers("xdist_group")
+        return LONGEST.index(group.args[0]) if group.args[0] in LONGEST else len(LONGEST)
+
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=rank)
 
 
 @dataclass(frozen=True)

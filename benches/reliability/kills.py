@@ -3,8 +3,6 @@
 import json
 import random
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +11,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from benches.reliability.dump import differences
+from benches.reliability.checks import faults
+from benches.reliability.dump import differences, dump
+from benches.reliability.prepared import prepared
 from benches.reliability.study import Place, finished, killed, made_place, started
 
 MOMENTS = {
@@ -96,8 +96,8 @@ def again(place: Place, expected: dict[str, Any], *, once: bool = True) -> Itera
     if code:
         yield f"the same command again ended with {code}:\n{output}"
         return
-    found, faults = seen(place)
-    yield from faults
+    found, wrong = seen(place)
+    yield from wrong
     yield from differences(expected, found if once else {part: _distinct(rows) for part, rows in found.items()})
 
 
@@ -107,17 +107,13 @@ def _distinct(rows: list[Any]) -> list[Any]:
 
 def seen(place: Place) -> tuple[dict[str, Any], list[str]]:
     """A place's dump and faults, read by a process of its own: MLflow's current store is one for all threads."""
-    code = (
-        "import json, sys\n"
-        "from pathlib import Path\n"
-        "from benches.reliability.checks import faults\n"
-        "from benches.reliability.dump import dump\n"
-        "from benches.reliability.study import Place\n"
-        "print('\\n' + json.dumps([dump(), faults(Place(Path(sys.argv[1])))]))"
-    )
-    command = [sys.executable, "-c", code, str(place.folder)]
-    done = subprocess.run(command, env=place.environment(), capture_output=True, text=True, check=False)  # noqa: S603 - our own code
-    if done.returncode:
-        raise SystemExit(f"the store of {place.folder} cannot be read:\n{done.stderr}")
-    found, faults = json.loads(done.stdout.strip().splitlines()[-1])
-    return found, faults
+    code, output = finished(prepared(_write_seen, place, environment=place.environment(), printed=place.folder / "seen.txt"))
+    if code:
+        raise SystemExit(f"the store of {place.folder} cannot be read:\n{output}")
+    found, wrong = json.loads((place.folder / "seen.json").read_bytes())
+    return found, wrong
+
+
+def _write_seen(place: Place) -> int:
+    (place.folder / "seen.json").write_text(json.dumps([dump(), faults(place)]), encoding="utf-8")
+    return 0

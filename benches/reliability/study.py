@@ -10,7 +10,10 @@ import tempfile
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from pathlib import Path
+
+from benches.reliability.prepared import Prepared, prepared
 
 PROJECT = Path(__file__).resolve().parents[2]
 OPTIONS = {
@@ -22,6 +25,7 @@ OPTIONS = {
     "min-per-group": "1",
 }
 EXPERIMENT = "study"
+_NUMBER = count()
 MOST_S = 300.0
 """No study of this size takes longer; a process that does hangs, and is ended."""
 
@@ -86,39 +90,36 @@ def _empty_store() -> bytes:
         return (place.folder / "mlflow.db").read_bytes()
 
 
-def started(place: Place, *, code: str = "", environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
-    """The study's process, in a process group of its own; `code` runs in it before the verb does."""
-    values = [part for name, value in OPTIONS.items() for part in (f"--{name}", value)]
-    run = f"import sys\nsys.argv = ['main', *{values!r}]\n{code}\nfrom entrypoints import main\nfrom entrypoints.verb import run_verb\n"
-    command = [sys.executable, "-c", run + "sys.exit(run_verb('main', main.parser(), main.work))"]
-    return subprocess.Popen(  # noqa: S603 - our own code
-        command,
-        cwd=PROJECT,
-        env=environment or place.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+def started(place: Place, *, code: str = "", environment: dict[str, str] | None = None) -> Prepared:
+    """The study's process; `code` runs in it before the verb does."""
+    return prepared(_study, code, environment=environment or place.environment(), printed=place.folder / f"{next(_NUMBER)}.txt")
 
 
-def killed(process: subprocess.Popen[str], after_s: float) -> bool:
+def _study(code: str) -> int:
+    """The verb, as from the command line in the project's folder: its exit code."""
+    exec(code, {})  # noqa: S102 - our own code; before the verb's modules take what it changes from others
+
+    from entrypoints import main
+    from entrypoints.verb import run_verb
+
+    os.chdir(PROJECT)
+    sys.argv = ["main", *(part for name, value in OPTIONS.items() for part in (f"--{name}", value))]
+    return run_verb("main", main.parser(), main.work)
+
+
+def killed(process: Prepared, after_s: float) -> bool:
     """SIGKILL to the process and its children after so many seconds; whether it was still running."""
-    try:
-        process.wait(timeout=after_s)
+    if process.ended(after_s):
         return False
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        return True
+    process.kill()
+    process.ended(MOST_S)
+    return process.result()[0] == -signal.SIGKILL
 
 
-def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
+def finished(process: Prepared) -> tuple[int, str]:
     """Exit code and output of a process that is let run to its end."""
-    try:
-        output, _ = process.communicate(timeout=MOST_S)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
-        return -9, f"it hung and was ended after {MOST_S:.0f} s\n{output}"
-    return process.returncode, output
+    if process.ended(MOST_S):
+        return process.result()
+    process.kill()
+    process.ended(MOST_S)
+    return -9, f"it hung and was ended after {MOST_S:.0f} s\n{process.result()[1]}"
