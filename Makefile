@@ -27,7 +27,7 @@ demo: $(VENV)/installed ## the whole study on the drawn world, then one review a
 	@echo "Now: make ui, then open http://127.0.0.1:5000"
 
 test: $(VENV)/installed ## all tests
-	python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	python -m pytest --numprocesses 2 --no-loadscope-reorder
 
 check: $(VENV)/installed ## ruff, mypy and the layer rules
 	ruff check .

@@ -13,23 +13,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from benches.models import ARCHITECTURE, _quiet, _threads, quantized
 from benches.rows import Row
-from benches.speed import CLASSES, PRECISIONS, PROTOCOL, Piece, _bare, _cache, _photographs, ours
+from benches.speed import CLASSES, PRECISIONS, PROTOCOL, Piece, _cache, _photographs, bare, ours
 from qbias.convert import convert
-from qbias.embed import batches
 from qbias.encoder import Encoder
-from qbias.preprocess import crop
 from qbias.quantizers import load_encoder
 from qbias.quantizers.ort import TOWERS, OrtEncoder
-from qbias.quantizers.torch_encoder import normalised
 from tests.tiny_open_clip import drawn_model, save
 
 IMAGES, FEW, ROUNDS, WORKERS = 256, 64, 5, 4
@@ -48,7 +43,7 @@ def rows() -> list[Row]:
         one = _compared("one model", {"fp32": model}, {"fp32": encoders["fp32"]}, photos, home, count=IMAGES)
         theirs = {name: Towers(encoder) for name, encoder in encoders.items()}
         five = _compared("five precisions", theirs, encoders, photos, home, count=FEW)
-        return [*one, *five, *_allowed(encoders, photos)]
+        return [*one, *five, *_allowed(encoders, photos, home)]
 
 
 class Towers:
@@ -148,26 +143,14 @@ def _accuracy(output: Any, target: Any, topk: tuple[int, ...] = (1,)) -> list[fl
     return [float(hits[:, :k].any(dim=1).float().mean()) for k in topk]
 
 
-def _allowed(encoders: Mapping[str, Encoder], photos: Sequence[Path]) -> list[Row]:
-    """What decoding once instead of five times can save, by processor time: decoding's share of five evaluations."""
-    files = [photos[number % len(photos)] for number in range(FEW)]
-    resolution = next(iter(encoders.values())).preprocessing.resolution
-    started = time.process_time()
-    pixel_NRR3 = np.stack([crop(file, resolution) for file in files])
-    decode = time.process_time() - started
-    forward = 0.0
-    with _threads(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for encoder in encoders.values():
-            pieces = batches(FEW, PROTOCOL.batch_size)
-            work = [_bare(encoder, "vision", normalised(pixel_NRR3[some], encoder.preprocessing)) for some in pieces]
-            tokens = encoder._tokenizer([f"a photo of a thing {number}" for number in range(CLASSES)])  # type: ignore[attr-defined]
-            work.append(_bare(encoder, "text", tokens))
-            started = time.process_time()
-            list(pool.map(lambda one: one(), work))
-            forward += time.process_time() - started
+def _allowed(encoders: Mapping[str, Encoder], photos: Sequence[Path], home: Path) -> list[Row]:
+    """What decoding once instead of for each precision can save, by processor time: decoding's share of evaluations that decode each."""
+    with _threads(1):
+        taken = bare(Piece("allowed", photos, FEW, home), encoders)
+    each, forward = len(encoders) * taken["decode"], taken["forward"]
     return [
-        Row("decoding's share of five evaluations that decode each", 5 * decode / (5 * decode + forward), "of 1"),
-        Row("decoding once instead of five times allows", (5 * decode + forward) / (decode + forward), "times"),
+        Row("decoding's share of five evaluations that decode each", each / (each + forward), "of 1"),
+        Row("decoding once instead of five times allows", (each + forward) / (taken["decode"] + forward), "times"),
     ]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,22 +24,30 @@ if TYPE_CHECKING:
     from tests.server import Team
 
 
-LONGEST = ("server", "test_engines_ray", "test_reliability", "test_project", "test_promote")
-"""Groups that several test processes begin with, so that none of them is left for the end."""
+SERVER = ("test_server_", "test_records_audit")
+"""How the names of files begin that need the one team server."""
+FIRST = (*SERVER, "test_engines_ray", "test_reliability", "test_project", "test_promote")
+"""What several test processes begin with, so that none of it is left for the end."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With several test processes, a file's tests stay together, and so do all that need the server."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "server" if Path(file).name.startswith(SERVER) else file
+
+    return ByFile(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several test processes, a file's tests stay together, and so do all that need the one team server."""
-    for item in items:
-        needs_server = "team" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("server" if needs_server else item.path.stem))
-
-    def rank(item: pytest.Item) -> int:
-        (group,) = item.iter_markers("xdist_group")
-        return LONGEST.index(group.args[0]) if group.args[0] in LONGEST else len(LONGEST)
-
+    """The longest first, where there are several test processes."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=rank)
+        places = {item.path: next((n for n, name in enumerate(FIRST) if item.path.name.startswith(name)), len(FIRST)) for item in items}
+        items.sort(key=lambda item: places[item.path])
 
 
 @dataclass(frozen=True)

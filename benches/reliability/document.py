@@ -9,10 +9,11 @@ from qbias.environment import library_version
 HEAD = """# Reliability, counted
 
 Made by `python -m benches.reliability --kills {kills} --seed {seed}`. A small study (one toy CLIP, fp32 and torch-int8, forty images of
-`examples/robots`; {seconds:.0f} s undisturbed on the machine it was made on, the libraries being imported already) is disturbed, then the
-same command is run once more. What the store holds then must equal an undisturbed study's, ids, times and version numbers aside: versions with the sha256 of their files, finished
-evaluations with metrics, parameters and outcomes, finished comparisons with their reports. Besides, no version stands twice, no run claims
-FINISHED without its artifacts, no run is left RUNNING, no logged model is left without a version, and no half-written file is left.
+`examples/robots`; {seconds:.0f} s undisturbed on the machine it was made on, libraries imported) is disturbed, then the same command is run
+once more. What the store holds then must equal an undisturbed study's, ids, times and version numbers aside: versions with the sha256 of
+their files, finished evaluations with metrics, parameters and outcomes, finished comparisons with their reports. Besides, no version stands
+twice, no run claims FINISHED without its artifacts, no run is left RUNNING, no logged model is left without a version, and no half-written
+file is left.
 
 | disturbance | trials | of these in time | wrong afterwards |
 |---|---|---|---|
