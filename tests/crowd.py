@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benches.reliability.prepared import LIBRARIES
+
 if TYPE_CHECKING:
     from tests.server import Team
 
@@ -21,9 +23,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 def main(folder: Path, verb: str, commands: list[list[str]], *, at_once: bool) -> list[int]:
     """Exit code of each command, run at once or one after the other; what it printed is in `folder`, by its number."""
-    import mlflow.pyfunc
-    import torch  # noqa: F401 - imported for the processes to come
-    import transformers  # noqa: F401
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    import mlflow
 
     from entrypoints.verb import run_verb
 

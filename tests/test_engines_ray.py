@@ -44,8 +44,8 @@ pytestmark = [
 ]
 NODE: dict[str, Any] = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "object_store_memory": 80 << 20}
 TOY = "toy-s8-balanced"
-PRECISIONS = ("torch-int8", "bnb-int8", "bnb-nf4", "ort-int8")
-"""One of each library, and both kinds of bitsandbytes."""
+PRECISIONS = ("torch-int8", "bnb-int8", "ort-int8")
+"""One of each library."""
 
 
 @dataclass(frozen=True)

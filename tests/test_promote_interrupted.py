@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
+from benches.reliability.prepared import prepared
 from registry import promote as module
 from registry.audit import audit
 from registry.chain import Record, head, records_of
@@ -18,7 +17,6 @@ from registry.production import pin_of
 from registry.promote import alias_target
 from registry.slot import Busy, slot
 from tests.conftest import Toy
-from tests.records_builder import PROJECT, python
 from tests.test_promote import POLICY, approve, promoted, promotions
 
 
@@ -107,17 +105,25 @@ def test_a_policy_that_changes_in_the_same_moment_is_told(toy: Toy, monkeypatch:
         promoted(toy.candidate)
 
 
-KILLED = """
-import os, signal
-import entrypoints.promote as verb
-import registry.promote as module
-from entrypoints.verb import run_verb
-place, _, name = sys.argv.pop(1).rpartition(".")
-def die(*args, **kwargs):
-    os.kill(os.getpid(), signal.SIGKILL)
-setattr(eval(place), name, die)
-run_verb("promote", verb.parser(), verb.work)
-"""
+def moving(words: tuple[str, ...]) -> int:
+    """The verb, as from the command line."""
+    import entrypoints.promote as verb
+    from entrypoints.verb import run_verb
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["promote", *words])
+        return run_verb("promote", verb.parser(), verb.work)
+
+
+def dying_at(step: str, words: tuple[str, ...]) -> int:
+    """The same, which dies at the first call of that step."""
+
+    def die(*args: Any, **kwargs: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step, die)
+        return moving(words)
 
 
 @pytest.fixture
@@ -128,27 +134,23 @@ def words(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[st
     return "--model", "models:/toy/2", "--policy", str(file)
 
 
-@pytest.mark.parametrize("step", ["module.seal", "module.complete", "module.MlflowClient.set_registered_model_tag"])
-def test_a_promotion_that_is_killed_is_completed_by_the_same_command(toy: Toy, words: tuple[str, ...], step: str) -> None:
+@pytest.mark.parametrize("step", ["registry.promote.seal", "registry.promote.complete", "mlflow.MlflowClient.set_registered_model_tag"])
+def test_a_promotion_that_is_killed_is_completed_by_the_same_command(toy: Toy, words: tuple[str, ...], tmp_path: Path, step: str) -> None:
     """No `finally` runs: the slot is left behind, and the run stays RUNNING."""
     approve(toy.candidate)
-    with python(KILLED, step, *words, uri=toy.store.uri) as process:
-        process.communicate(timeout=120)
-    assert process.returncode == -signal.SIGKILL
+    process = prepared(dying_at, step, words, environment=os.environ, printed=tmp_path / "said.txt")
+    assert process.ended(120)
+    assert process.result()[0] == -signal.SIGKILL
     told = promoted(toy.candidate)
     assert (told.recorded, alias_target("toy-prod", "champion")) == (True, "1")
     assert audit().off == 0
 
 
-def test_of_two_promotions_at_once_one_is_recorded(toy: Toy, words: tuple[str, ...]) -> None:
+def test_of_two_promotions_at_once_one_is_recorded(toy: Toy, words: tuple[str, ...], tmp_path: Path) -> None:
     approve(toy.candidate)
-    command = [sys.executable, "-m", "entrypoints.promote", *words]
-    environment = os.environ | {"MLFLOW_TRACKING_URI": toy.store.uri}
-    both = [
-        subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
-    ]
-    said = ["".join(process.communicate(timeout=240)) for process in both]
-    codes = [process.returncode for process in both]
+    both = [prepared(moving, words, environment=os.environ, printed=tmp_path / f"{number}.txt") for number in range(2)]
+    assert all(process.ended(240) for process in both)
+    codes, said = zip(*(process.result() for process in both), strict=True)
     assert 0 in codes, said
     told = [text for text, code in zip(said, codes, strict=True) if code or "nothing to do" in text]
     assert all("run the same command again" in text or "try again" in text or "nothing to do" in text for text in told), said
