@@ -13,7 +13,7 @@ from typing import Any
 
 from benches.reliability.checks import faults
 from benches.reliability.dump import differences, dump
-from benches.reliability.prepared import prepared
+from benches.reliability.prepared import prepared, ready
 from benches.reliability.study import Place, finished, killed, made_place, started
 
 MOMENTS = {
@@ -39,6 +39,7 @@ class Trial:
 def reference(folder: Path) -> tuple[dict[str, Any], float]:
     """The dump of an undisturbed study, and how many seconds it took."""
     place = made_place(folder)
+    ready()
     began = time.monotonic()
     code, output = finished(started(place))
     seconds = time.monotonic() - began

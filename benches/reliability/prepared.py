@@ -72,6 +72,11 @@ def prepared(work: Callable[..., int], *given: Any, environment: Mapping[str, st
     return Prepared(process, printed)
 
 
+def ready() -> None:
+    """Have the libraries imported, which the first process would wait for."""
+    _context()
+
+
 @cache
 def _context() -> ForkServerContext:
     context = get_context("forkserver")
@@ -79,7 +84,9 @@ def _context() -> ForkServerContext:
     before = os.environ.get(QUIET)
     os.environ[QUIET] = "true"  # the first process begins the one that all are forked from, which inherits this
     try:
-        context.Process(target=_nothing).start()
+        first = context.Process(target=_nothing)
+        first.start()
+        first.join()
     finally:
         os.environ.pop(QUIET)
         if before is not None:
