@@ -1,5 +1,8 @@
 """Holm and Benjamini-Hochberg against hand arithmetic, statsmodels and R, the declared family, and what Holm's first step needs."""
 
+import gc
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -7,6 +10,14 @@ from statsmodels.stats.multitest import multipletests
 
 from qbias.significance import corrected, first_step
 from tests.golden.significance_r import R
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _only_what_is_new_is_garbage() -> Iterator[None]:
+    """Statsmodels collects garbage at every call, which takes seconds where other tests left much to look at."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def test_against_hand_arithmetic() -> None:

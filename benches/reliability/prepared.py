@@ -67,6 +67,7 @@ def prepared(work: Callable[..., int], *given: Any, environment: Mapping[str, st
     ----------
     work : a function of a module; it and `given` are pickled. printed : a file, written anew.
     """
+    printed.write_bytes(b"")  # also of a process that is killed before it could make the file
     process = _context().Process(target=_begin, args=(work, given, dict(environment), printed))
     process.start()
     return Prepared(process, printed)
