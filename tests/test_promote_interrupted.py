@@ -17,6 +17,7 @@ from registry.production import pin_of
 from registry.promote import alias_target
 from registry.slot import Busy, slot
 from tests.conftest import Toy
+from tests.server import call
 from tests.test_promote import POLICY, approve, promoted, promotions
 
 
@@ -105,25 +106,15 @@ def test_a_policy_that_changes_in_the_same_moment_is_told(toy: Toy, monkeypatch:
         promoted(toy.candidate)
 
 
-def moving(words: tuple[str, ...]) -> int:
-    """The verb, as from the command line."""
-    import entrypoints.promote as verb
-    from entrypoints.verb import run_verb
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["promote", *words])
-        return run_verb("promote", verb.parser(), verb.work)
-
-
-def dying_at(step: str, words: tuple[str, ...]) -> int:
-    """The same, which dies at the first call of that step."""
+def dying_at(step: str, *words: str) -> int:
+    """The verb, which dies at the first call of that step."""
 
     def die(*args: Any, **kwargs: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(step, die)
-        return moving(words)
+        return call("promote", *words)
 
 
 @pytest.fixture
@@ -138,7 +129,7 @@ def words(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[st
 def test_a_promotion_that_is_killed_is_completed_by_the_same_command(toy: Toy, words: tuple[str, ...], tmp_path: Path, step: str) -> None:
     """No `finally` runs: the slot is left behind, and the run stays RUNNING."""
     approve(toy.candidate)
-    process = prepared(dying_at, step, words, environment=os.environ, printed=tmp_path / "said.txt")
+    process = prepared(dying_at, step, *words, environment=os.environ, printed=tmp_path / "said.txt")
     assert process.ended(120)
     assert process.result()[0] == -signal.SIGKILL
     told = promoted(toy.candidate)
@@ -148,7 +139,7 @@ def test_a_promotion_that_is_killed_is_completed_by_the_same_command(toy: Toy, w
 
 def test_of_two_promotions_at_once_one_is_recorded(toy: Toy, words: tuple[str, ...], tmp_path: Path) -> None:
     approve(toy.candidate)
-    both = [prepared(moving, words, environment=os.environ, printed=tmp_path / f"{number}.txt") for number in range(2)]
+    both = [prepared(call, "promote", *words, environment=os.environ, printed=tmp_path / f"{number}.txt") for number in range(2)]
     assert all(process.ended(240) for process in both)
     codes, said = zip(*(process.result() for process in both), strict=True)
     assert 0 in codes, said

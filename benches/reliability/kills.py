@@ -63,13 +63,8 @@ def random_kills(
 
 def named_kill(folder: Path, expected: dict[str, Any], moment: str) -> Trial:
     """One trial, killed at the first call of the moment's function."""
-    module, function = MOMENTS[moment]
-    code = (
-        f"import os, signal, {module} as module\n"
-        f"setattr(module, {function!r}, lambda *given, **named: os.kill(os.getpid(), signal.SIGKILL))"
-    )
     place = made_place(folder)
-    process = started(place, code=code)
+    process = started(place, dies_at=MOMENTS[moment])
     status, output = finished(process)
     if status != -9:
         return Trial(moment, False, (f"the study ended with {status} and was not killed:\n{output}",))
